@@ -1,0 +1,2 @@
+//! The product: state machines, services, HTTP, node assembly.
+pub mod config;
