@@ -1,4 +1,7 @@
 //! The product: state machines, services, HTTP, node assembly.
 pub mod config;
+pub mod http;
 pub mod kv;
 pub mod machine;
+pub mod metrics;
+pub mod node;

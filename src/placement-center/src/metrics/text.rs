@@ -1,0 +1,156 @@
+//! Writes the Prometheus text exposition format, version 0.0.4.
+//!
+//! Written by hand because the names are a contract: dashboards and alerts made for etcd read gauges
+//! that end in `_total`, which a client library would rename.
+
+use std::fmt::{Display, Write};
+
+/// Content type of the page.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What a number means to Prometheus.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// Only grows, from zero at start.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+/// A page of metrics under construction.
+#[derive(Debug, Default)]
+pub struct Page {
+    text: String,
+}
+
+impl Page {
+    /// One metric without labels.
+    pub fn value(&mut self, kind: Kind, name: &str, help: &str, value: impl Display) {
+        self.family(kind, name, help);
+        self.sample(name, &[], value);
+    }
+
+    /// Announces a metric whose samples follow.
+    pub fn family(&mut self, kind: Kind, name: &str, help: &str) {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        self.head(kind, name, help);
+    }
+
+    /// One sample of the family announced last.
+    pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.text.push_str(name);
+        self.labels(labels);
+        self.line(value);
+    }
+
+    /// Announces a histogram whose series follow.
+    pub fn histogram_family(&mut self, name: &str, help: &str) {
+        self.head("histogram", name, help);
+    }
+
+    /// One series of the histogram announced last. `buckets` are (upper bound, observations in this
+    /// bucket alone); observations beyond the last bound are in `count` only.
+    pub fn histogram(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        buckets: &[(f64, u64)],
+        sum: f64,
+        count: u64,
+    ) {
+        let bucket = format!("{name}_bucket");
+        let mut below = 0;
+        for (bound, observed) in buckets {
+            below += observed;
+            self.sample(
+                &bucket,
+                &[labels, &[("le", bound.to_string().as_str())]].concat(),
+                below,
+            );
+        }
+        // Buckets and count are read one after the other while others write; a page must stay monotonic.
+        let count = count.max(below);
+        self.sample(&bucket, &[labels, &[("le", "+Inf")]].concat(), count);
+        self.sample(&format!("{name}_sum"), labels, sum);
+        self.sample(&format!("{name}_count"), labels, count);
+    }
+
+    /// The finished page.
+    pub fn finish(self) -> String {
+        self.text
+    }
+
+    fn head(&mut self, kind: &str, name: &str, help: &str) {
+        self.text.push_str("# HELP ");
+        self.text.push_str(name);
+        self.text.push(' ');
+        self.text
+            .push_str(&help.replace('\\', "\\\\").replace('\n', "\\n"));
+        self.text.push_str("\n# TYPE ");
+        self.text.push_str(name);
+        self.text.push(' ');
+        self.text.push_str(kind);
+        self.text.push('\n');
+    }
+
+    fn labels(&mut self, labels: &[(&str, &str)]) {
+        let mut separator = '{';
+        for (name, value) in labels {
+            self.text.push(separator);
+            self.text.push_str(name);
+            self.text.push_str("=\"");
+            self.text.push_str(
+                &value
+                    .replace('\\', "\\\\")
+                    .replace('"', "\\\"")
+                    .replace('\n', "\\n"),
+            );
+            self.text.push('"');
+            separator = ',';
+        }
+        if !labels.is_empty() {
+            self.text.push('}');
+        }
+    }
+
+    fn line(&mut self, value: impl Display) {
+        writeln!(self.text, " {value}").expect("writing to a String cannot fail");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_reads_as_prometheus_expects() {
+        let mut page = Page::default();
+        page.value(Kind::Gauge, "a", "What\n\"a\" is.", 1.5);
+        page.family(Kind::Counter, "b_total", "Counts.");
+        page.sample("b_total", &[("code", "OK"), ("path", "x\"\\\n")], 7);
+        let expected = "# HELP a What\\n\"a\" is.\n# TYPE a gauge\na 1.5\n# HELP b_total Counts.\n# TYPE b_total counter\nb_total{code=\"OK\",path=\"x\\\"\\\\\\n\"} 7\n";
+        assert_eq!(page.finish(), expected);
+    }
+
+    #[test]
+    fn buckets_are_cumulative_and_never_above_the_count() {
+        let mut page = Page::default();
+        page.histogram_family("h", "H.");
+        page.histogram("h", &[("m", "x")], &[(0.001, 2), (0.5, 3)], 0.25, 4);
+        let text = page.finish();
+        let samples: Vec<&str> = text.lines().skip(2).collect();
+        assert_eq!(
+            samples,
+            [
+                "h_bucket{m=\"x\",le=\"0.001\"} 2",
+                "h_bucket{m=\"x\",le=\"0.5\"} 5",
+                "h_bucket{m=\"x\",le=\"+Inf\"} 5",
+                "h_sum{m=\"x\"} 0.25",
+                "h_count{m=\"x\"} 5",
+            ]
+        );
+    }
+}

@@ -1,0 +1,2 @@
+//! Puts a node together and takes it apart.
+pub mod identity;
