@@ -105,6 +105,11 @@ impl ApiError {
         self.status
     }
 
+    /// What happened, for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The stable word of this failure.
     pub fn code(&self) -> &'static str {
         self.code

@@ -50,7 +50,7 @@ impl Level {
 }
 
 pub(super) async fn get(State(shared): State<Shared>) -> Json<Level> {
-    Json(Level::of(shared.log_level.level()))
+    Json(Level::of(shared.parts.log_level.level()))
 }
 
 pub(super) async fn put(
@@ -60,7 +60,7 @@ pub(super) async fn put(
     require_json(&request)?;
     let body = layers::read_body(request.into_body(), &shared.limits).await?;
     let level = parse(&body)?;
-    shared.log_level.set_level(level).map_err(|reason| {
+    shared.parts.log_level.set_level(level).map_err(|reason| {
         ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",

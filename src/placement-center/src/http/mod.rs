@@ -5,34 +5,39 @@
 
 mod decode;
 mod error;
+mod health;
 mod layers;
 mod log_level;
+mod metrics;
 mod server;
+mod shared;
+mod status;
 mod write_deadline;
 
 pub use error::{ApiError, OUTCOME_HEADER, Outcome};
 pub use layers::{Counters, Limits, panic_text};
 pub use log_level::{FacadeLevel, LogLevel};
 pub use server::{Bounds, serve};
+pub use shared::{Parts, Shared};
+pub use status::VERSION;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use std::sync::Arc;
-
-/// What handlers share; cheap to clone.
-#[derive(Clone)]
-pub struct Shared {
-    /// Limits and counters of every request.
-    pub limits: Limits,
-    /// The switch of the logging system.
-    pub log_level: Arc<dyn LogLevel>,
-}
 
 /// All routes.
 pub fn router(shared: Shared) -> Router {
     let limits = shared.limits.clone();
     Router::new()
+        .route("/health", get(health::health))
+        .route("/livez", get(health::livez))
+        .route("/livez/{check}", get(health::livez_one))
+        .route("/readyz", get(health::readyz))
+        .route("/readyz/{check}", get(health::readyz_one))
+        .route("/version", get(status::version))
+        .route("/metrics", get(metrics::metrics))
+        .route("/v1/status", get(status::status))
+        .route("/v1/config", get(status::config))
         .route("/v1/log-level", get(log_level::get).put(log_level::put))
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed)

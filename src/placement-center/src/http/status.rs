@@ -1,0 +1,182 @@
+//! `/version`, `/v1/status` and `/v1/config`: what this node is, where it stands, how it is set up.
+
+use super::Shared;
+use super::decode::Query;
+use super::error::ApiError;
+use crate::config::{Config, LimitsConfig, RaftConfig, StorageConfig};
+use axum::Json;
+use axum::extract::State;
+use consensus::Role;
+use http::Uri;
+use serde_json::{Value, json};
+
+/// The version of this product.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The etcd API version this server speaks, as etcd's clients compare it.
+pub const ETCD_VERSION: &str = "3.5.0";
+
+const MIB: u64 = 1024 * 1024;
+
+pub(super) async fn version() -> Json<Value> {
+    Json(json!({
+        "etcdserver": ETCD_VERSION,
+        "etcdcluster": ETCD_VERSION,
+        "placement_center": VERSION,
+    }))
+}
+
+pub(super) async fn status(
+    State(shared): State<Shared>,
+    uri: Uri,
+) -> Result<Json<Value>, ApiError> {
+    Query::parse(&uri, &[])?;
+    let disk_bytes = shared.disk_read(|parts| parts.state.disk_bytes()).await?;
+    let disk_bytes = disk_bytes
+        .inspect_err(|error| log::warn!("measure the disk usage: {error}"))
+        .ok();
+    let parts = &shared.parts;
+    let (config, published) = (&parts.config, &parts.published);
+    let status = parts.handle.status();
+    let logical_bytes = published.logical_bytes();
+    Ok(Json(json!({
+        "cluster_name": config.cluster_name,
+        // As text: a 64-bit number does not survive JavaScript.
+        "cluster_id": format!("{:016x}", parts.cluster_id),
+        "node_id": config.node_id,
+        "node_alias": config.node_alias,
+        "role": role_name(status.role),
+        "leader": status.leader,
+        "term": status.term,
+        "voters": status.voters,
+        "learners": status.learners,
+        "index": {
+            "first": status.first_index,
+            "last": status.last_index,
+            "persisted": status.persisted_index,
+            "committed": status.committed_index,
+            "applied": status.applied_index,
+            "flushed": status.flushed_index,
+        },
+        "proposals_pending": status.proposals_pending,
+        "kv": {
+            "revision": published.revision(),
+            "compacted_revision": published.compacted_revision(),
+            "keys": published.keys(),
+            "logical_bytes": logical_bytes,
+            "quota_bytes": config.storage.quota_bytes,
+            "over_quota": logical_bytes > config.storage.quota_bytes,
+        },
+        "disk_bytes": disk_bytes,
+        "addresses": { "grpc": parts.addresses.grpc.to_string(), "http": parts.addresses.http.to_string() },
+        "versions": { "placement_center": VERSION, "etcd_api": ETCD_VERSION },
+        "uptime_seconds": shared.started.elapsed().as_secs(),
+    })))
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Follower => "follower",
+        Role::PreCandidate => "pre-candidate",
+        Role::Candidate => "candidate",
+        Role::Leader => "leader",
+    }
+}
+
+pub(super) async fn config(
+    State(shared): State<Shared>,
+    uri: Uri,
+) -> Result<Json<Value>, ApiError> {
+    Query::parse(&uri, &[])?;
+    Ok(Json(config_json(&shared.parts.config)))
+}
+
+/// The configuration under the names of its file. Taken apart field by field, so that a new one cannot
+/// be forgotten, and a secret one is left out on purpose rather than by luck.
+fn config_json(config: &Config) -> Value {
+    let Config {
+        cluster_name,
+        node_id,
+        node_alias,
+        addr,
+        grpc_port,
+        http_port,
+        peer_port,
+        data_path,
+        nodes,
+        raft,
+        storage,
+        limits,
+    } = config;
+    let nodes: serde_json::Map<String, Value> = nodes
+        .iter()
+        .map(|(id, address)| (id.to_string(), json!(address)))
+        .collect();
+    json!({
+        "cluster_name": cluster_name,
+        "node_id": node_id,
+        "node_alias": node_alias,
+        "addr": addr.to_string(),
+        "grpc_port": grpc_port,
+        "http_port": http_port,
+        "peer_port": peer_port,
+        "data_path": data_path.to_string_lossy(),
+        "nodes": nodes,
+        "raft": raft_json(raft),
+        "storage": storage_json(storage),
+        "limits": limits_json(limits),
+    })
+}
+
+fn raft_json(raft: &RaftConfig) -> Value {
+    let RaftConfig {
+        heartbeat,
+        election,
+        log_retention_entries,
+        log_retention_bytes,
+    } = raft;
+    json!({
+        "heartbeat_ms": heartbeat.as_millis(),
+        "election_ms": election.as_millis(),
+        "log_retention_entries": log_retention_entries,
+        "log_retention_mib": log_retention_bytes / MIB,
+    })
+}
+
+fn storage_json(storage: &StorageConfig) -> Value {
+    let StorageConfig {
+        block_cache_bytes,
+        write_buffer_bytes,
+        quota_bytes,
+    } = storage;
+    json!({
+        "block_cache_mib": *block_cache_bytes as u64 / MIB,
+        "write_buffer_mib": *write_buffer_bytes as u64 / MIB,
+        "quota_mib": quota_bytes / MIB,
+    })
+}
+
+fn limits_json(limits: &LimitsConfig) -> Value {
+    let LimitsConfig {
+        request_bytes_max,
+        txn_ops_max,
+        proposals_count_max,
+        proposals_bytes_max,
+        concurrent_streams_max,
+        connections_max,
+        pipeline_window,
+        request_timeout,
+        shutdown_timeout,
+    } = limits;
+    json!({
+        "request_bytes_max": request_bytes_max,
+        "txn_ops_max": txn_ops_max,
+        "proposals_count_max": proposals_count_max,
+        "proposals_bytes_max": proposals_bytes_max,
+        "concurrent_streams_max": concurrent_streams_max,
+        "connections_max": connections_max,
+        "pipeline_window": pipeline_window,
+        "request_timeout_ms": request_timeout.as_millis(),
+        "shutdown_timeout_ms": shutdown_timeout.as_millis(),
+    })
+}
