@@ -1,34 +1,130 @@
-//! All sub state machines on one log: decodes a command, hands it to its owner, wraps the reply.
-#![allow(missing_docs, unused_variables, dead_code)]
+//! All sub state machines on one log: decodes a command, hands it to its owner, wraps the reply. Knows
+//! no key and no revision.
 
 use crate::kv;
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
+use consensus::{ApplyContext, MachineError, StateMachine};
+use prost::Message;
 use protocol::etcdserverpb::*;
+use protocol::placement::internal::v1::{Command, command};
 use std::sync::Arc;
+use storage::{Applied, ApplyBatch, StateStore};
+
+/// First byte of every command. A command of another version stops the node: guessing would let
+/// replicas diverge.
+const COMMAND_V1: u8 = 1;
 
 /// The replicated state machine of the placement center.
-pub struct Machine {}
-impl Machine {
-    pub fn open(state: &storage::StateStore) -> Result<(Machine, Arc<kv::Published>), storage::Error> { todo!() }
+#[derive(Debug)]
+pub struct Machine {
+    kv: kv::Store,
+    published: Arc<kv::Published>,
 }
-impl consensus::StateMachine for Machine {
+
+impl Machine {
+    /// Opens the machine on the committed state.
+    ///
+    /// # Errors
+    /// When the state cannot be read or contradicts itself.
+    pub fn open(state: &StateStore) -> Result<(Machine, Arc<kv::Published>), storage::Error> {
+        let kv = kv::Store::open(&state.view())?;
+        let published = Arc::new(kv.published());
+        Ok((
+            Machine {
+                kv,
+                published: published.clone(),
+            },
+            published,
+        ))
+    }
+}
+
+impl StateMachine for Machine {
     type Reply = Reply;
-    fn apply(&mut self, context: consensus::ApplyContext, command: Bytes, batch: &mut storage::ApplyBatch<'_>) -> Result<Reply, consensus::MachineError> { todo!() }
-    fn committed(&mut self, applied: storage::Applied) { todo!() }
-    fn housekeep(&mut self, batch: &mut storage::ApplyBatch<'_>) -> Result<bool, consensus::MachineError> { todo!() }
+
+    fn apply(
+        &mut self,
+        _context: ApplyContext,
+        command: Bytes,
+        batch: &mut ApplyBatch<'_>,
+    ) -> Result<Reply, MachineError> {
+        Ok(match decode(command)? {
+            command::Command::Put(request) => Reply::Put(self.kv.put(&request, batch)?),
+            command::Command::DeleteRange(request) => {
+                Reply::DeleteRange(self.kv.delete_range(&request, batch)?)
+            }
+            command::Command::Txn(request) => Reply::Txn(self.kv.txn(&request, batch)?),
+            command::Command::Compact(request) => Reply::Compact(self.kv.compact(&request, batch)),
+        })
+    }
+
+    fn committed(&mut self, _applied: Applied) {
+        self.kv.publish(&self.published);
+    }
+
+    fn housekeep(&mut self, batch: &mut ApplyBatch<'_>) -> Result<bool, MachineError> {
+        Ok(self.kv.housekeep(batch)?)
+    }
 }
 
 /// Reply of one command, headers carrying the revision alone; a refusal is a reply.
 #[derive(Clone, Debug)]
 pub enum Reply {
+    /// Of a put.
     Put(Result<PutResponse, kv::Refusal>),
+    /// Of a delete.
     DeleteRange(Result<DeleteRangeResponse, kv::Refusal>),
+    /// Of a transaction.
     Txn(Result<TxnResponse, kv::Refusal>),
+    /// Of a compaction.
     Compact(Result<CompactionResponse, kv::Refusal>),
 }
 
-/// Encodes commands for the log: one version byte, then `placement.internal.v1.Command`.
-pub fn encode_put(request: PutRequest) -> Bytes { todo!() }
-pub fn encode_delete_range(request: DeleteRangeRequest) -> Bytes { todo!() }
-pub fn encode_txn(request: TxnRequest) -> Bytes { todo!() }
-pub fn encode_compact(request: CompactionRequest) -> Bytes { todo!() }
+/// Encodes a put for the log.
+pub fn encode_put(request: PutRequest) -> Bytes {
+    encode(command::Command::Put(request))
+}
+
+/// Encodes a delete for the log.
+pub fn encode_delete_range(request: DeleteRangeRequest) -> Bytes {
+    encode(command::Command::DeleteRange(request))
+}
+
+/// Encodes a transaction for the log.
+pub fn encode_txn(request: TxnRequest) -> Bytes {
+    encode(command::Command::Txn(request))
+}
+
+/// Encodes a compaction for the log.
+pub fn encode_compact(request: CompactionRequest) -> Bytes {
+    encode(command::Command::Compact(request))
+}
+
+fn encode(command: command::Command) -> Bytes {
+    let command = Command {
+        command: Some(command),
+    };
+    let mut out = BytesMut::with_capacity(1 + command.encoded_len());
+    out.put_u8(COMMAND_V1);
+    command.encode_raw(&mut out);
+    out.freeze()
+}
+
+/// Decodes a command; keys and values share the memory of `bytes`.
+fn decode(mut bytes: Bytes) -> Result<command::Command, MachineError> {
+    match bytes.first() {
+        Some(&COMMAND_V1) => {}
+        Some(version) => {
+            return Err(MachineError::Command(format!(
+                "version {version} is not known, this program writes {COMMAND_V1}"
+            )));
+        }
+        None => return Err(MachineError::Command("it is empty".to_owned())),
+    }
+    let body = bytes.split_off(1);
+    let command =
+        Command::decode(body).map_err(|error| MachineError::Command(error.to_string()))?;
+    command
+        .command
+        .ok_or_else(|| MachineError::Command("its kind is not known".to_owned()))
+}

@@ -1,53 +1,67 @@
-//! The multi-version key-value store as a pure state machine over `storage::Read` and `ApplyBatch`.
-#![allow(missing_docs, unused_variables, dead_code)]
+//! The multi-version key-value store with etcd's semantics, as a pure state machine: no clock, no
+//! randomness, no channel that anything waits on, no iteration order of hash maps. Writes go through
+//! the [`storage::ApplyBatch`] of the command they belong to; reads work on any [`storage::Read`].
+//!
+//! A living key's newest version is one record of the current family, so a range is one sequential
+//! scan whatever the number of old versions. A version moves to the history family when it is
+//! overwritten or deleted. The revision family lists all changes in order, for compaction (and for
+//! watches, when they come). See `docs/decisions/0002-current-and-history.md`.
 
-use bytes::Bytes;
-use protocol::etcdserverpb::*;
-use std::sync::Arc;
+mod check;
+mod compare;
+mod counts;
+mod fault;
+mod intervals;
+mod key;
+mod meta;
+mod published;
+mod range;
+mod record;
+mod refusal;
+mod snapshot;
+mod store;
+mod sweep;
+mod txn;
+mod write;
+
+pub use check::{
+    check_delete_range, check_put, check_range, check_txn, grows, is_read_only, is_serializable,
+};
+pub use fault::ReadFailure;
+pub use published::Published;
+pub use refusal::Refusal;
+pub use store::Store;
+
+use protocol::etcdserverpb::{RangeRequest, RangeResponse, TxnRequest, TxnResponse};
+use snapshot::Snapshot;
 use storage::{Family, Read};
 
-/// Families of this sub state machine; `node` opens the state store with them.
-pub const FAMILIES: &[Family] = &[];
+/// User key -> newest version, of living keys only.
+const CURRENT: Family = Family("kv_current");
+/// Escaped user key, inverted revision -> replaced version or tombstone.
+const HISTORY: Family = Family("kv_history");
+/// Main and sub-revision -> what changed, and what it replaced.
+const REVISION: Family = Family("kv_revision");
+/// First key of a bucket -> living keys in it.
+const COUNT: Family = Family("kv_count");
+/// The counters of the store.
+const META: Family = Family("kv_meta");
 
-/// A request the store refuses; Display is etcd's message without the "etcdserver: " prefix where etcd has one.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Refusal {
-    #[error("placeholder")]
-    Placeholder,
+/// Families of this sub state machine; the state store is opened with them.
+pub const FAMILIES: &[Family] = &[CURRENT, HISTORY, REVISION, COUNT, META];
+
+/// Answers a range request; of the header only the revision is filled.
+pub fn range<R: Read>(reader: &R, request: &RangeRequest) -> Result<RangeResponse, ReadFailure> {
+    range::range(&Snapshot::open(reader)?, request)
 }
-#[derive(Debug, thiserror::Error)]
-pub enum ReadFailure {
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    #[error("read the store")]
-    Storage(#[from] storage::Error),
+
+/// Answers a transaction of ranges; of the header only the revision is filled.
+///
+/// # Panics
+/// When [`is_read_only`] is false for the request.
+pub fn txn_read<R: Read>(reader: &R, request: &TxnRequest) -> Result<TxnResponse, ReadFailure> {
+    txn::read(&Snapshot::open(reader)?, request)
 }
 
-/// Checks at the edge, before a request is proposed or read (etcd's v3rpc checks).
-pub fn check_range(request: &RangeRequest) -> Result<(), Refusal> { todo!() }
-pub fn check_put(request: &PutRequest) -> Result<(), Refusal> { todo!() }
-pub fn check_delete_range(request: &DeleteRangeRequest) -> Result<(), Refusal> { todo!() }
-pub fn check_txn(request: &TxnRequest, ops_max: usize) -> Result<(), Refusal> { todo!() }
-/// Every op of both branches is a Range (nested txns make it false): may run as a read.
-pub fn is_read_only(request: &TxnRequest) -> bool { todo!() }
-/// Read-only and every range serializable, and at least one range.
-pub fn is_serializable(request: &TxnRequest) -> bool { todo!() }
-/// The request may grow the store: refused over quota.
-pub fn grows(request: &TxnRequest) -> bool { todo!() }
-
-/// Reads; header.revision is filled, the rest of the header is the service's.
-pub fn range<R: Read>(reader: &R, request: &RangeRequest) -> Result<RangeResponse, ReadFailure> { todo!() }
-pub fn txn_read<R: Read>(reader: &R, request: &TxnRequest) -> Result<TxnResponse, ReadFailure> { todo!() }
-
-/// What readers outside the apply thread may know without touching the store.
-pub struct Published {}
-impl Published {
-    pub fn revision(&self) -> i64 { todo!() }
-    pub fn compacted_revision(&self) -> i64 { todo!() }
-    /// Logical bytes of all retained versions (keys + values + fixed overhead); what the quota counts.
-    pub fn logical_bytes(&self) -> u64 { todo!() }
-    /// Living keys.
-    pub fn keys(&self) -> u64 { todo!() }
-    /// Resolves when versions forgotten by a compaction at `revision` are physically gone.
-    pub async fn swept(&self, revision: i64) { todo!() }
-}
+#[cfg(test)]
+mod testing;
