@@ -6,6 +6,7 @@
 mod decode;
 mod error;
 mod health;
+mod kv_json;
 mod layers;
 mod log_level;
 mod metrics;
@@ -28,7 +29,7 @@ use axum::routing::get;
 /// All routes.
 pub fn router(shared: Shared) -> Router {
     let limits = shared.limits.clone();
-    Router::new()
+    let routes = Router::new()
         .route("/health", get(health::health))
         .route("/livez", get(health::livez))
         .route("/livez/{check}", get(health::livez_one))
@@ -39,8 +40,17 @@ pub fn router(shared: Shared) -> Router {
         .route("/v1/status", get(status::status))
         .route("/v1/config", get(status::config))
         .route("/v1/log-level", get(log_level::get).put(log_level::put))
+        .with_state(shared);
+    guarded(routes, limits)
+}
+
+/// Adds what holds for every path, known or not.
+fn guarded(routes: Router, limits: Limits) -> Router {
+    routes
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed)
         .layer(from_fn_with_state(limits, layers::guard))
-        .with_state(shared)
 }
+
+#[cfg(test)]
+mod tests;

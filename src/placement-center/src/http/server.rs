@@ -25,6 +25,9 @@ use tokio_util::sync::CancellationToken;
 /// Longest request head, which also bounds a percent-encoded key in the path.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
+/// Memory for what was read of a connection but not yet passed on; bodies stream through it.
+const BUFFER_BYTES_MAX: usize = 2 * HEAD_BYTES_MAX;
+
 /// Header lines of one request; ordinary clients send about ten.
 const HEADERS_MAX: usize = 64;
 
@@ -141,7 +144,8 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head_timeout)
         .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_buf_size(BUFFER_BYTES_MAX)
         .serve_connection(
             TokioIo::new(WriteDeadline::new(stream, bounds.write_timeout)),
             service,
@@ -155,7 +159,7 @@ async fn connection(
         Some(ended) => ended,
         None => {
             // hyper closes an idle connection at once and one in a request after the answer, but would
-            // wait out the head timeout of one that has sent nothing yet.
+            // wait out the head timeout of one whose first request has begun to arrive.
             serving.as_mut().graceful_shutdown();
             if used.load(Ordering::Relaxed) {
                 serving.as_mut().await

@@ -1,0 +1,5 @@
+//! Tests over real sockets. `client` speaks HTTP/1.1 byte by byte, because half of what is tested is
+//! what a proper client would never send.
+
+mod client;
+mod transport;
