@@ -5,3 +5,4 @@ pub mod kv;
 pub mod machine;
 pub mod metrics;
 pub mod node;
+pub mod service;

@@ -14,6 +14,7 @@ mod fault;
 mod intervals;
 mod key;
 mod meta;
+mod page;
 mod published;
 mod range;
 mod record;
@@ -28,6 +29,7 @@ pub use check::{
     check_delete_range, check_put, check_range, check_txn, grows, is_read_only, is_serializable,
 };
 pub use fault::ReadFailure;
+pub use page::{Page, PageRequest};
 pub use published::Published;
 pub use refusal::Refusal;
 pub use store::Store;
@@ -53,6 +55,11 @@ pub const FAMILIES: &[Family] = &[CURRENT, HISTORY, REVISION, COUNT, META];
 /// Answers a range request; of the header only the revision is filled.
 pub fn range<R: Read>(reader: &R, request: &RangeRequest) -> Result<RangeResponse, ReadFailure> {
     range::range(&Snapshot::open(reader)?, request)
+}
+
+/// Reads one page of a range.
+pub fn page<R: Read>(reader: &R, request: &PageRequest) -> Result<Page, ReadFailure> {
+    page::page(&Snapshot::open(reader)?, request)
 }
 
 /// Answers a transaction of ranges; of the header only the revision is filled.

@@ -1,0 +1,70 @@
+//! `etcdserverpb.Cluster`: who the members are. Its headers carry no revision, as in etcd.
+
+use crate::service::call::Call;
+use crate::service::metrics::Rpc;
+use crate::service::{Context, Deadline, Failure};
+use protocol::etcdserverpb::cluster_server::Cluster;
+use protocol::etcdserverpb::{Member, MemberListRequest, MemberListResponse};
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+/// The service.
+#[derive(Clone)]
+pub struct ClusterService {
+    context: Arc<Context>,
+}
+
+impl ClusterService {
+    /// Serves the members of `context`'s group.
+    pub fn new(context: Arc<Context>) -> ClusterService {
+        ClusterService { context }
+    }
+
+    async fn list(
+        &self,
+        request: MemberListRequest,
+        deadline: Deadline,
+    ) -> Result<MemberListResponse, Failure> {
+        if request.linearizable {
+            self.context.read_barrier(deadline).await?;
+        }
+        let status = self.context.handle().status();
+        let voters = status.voters.iter().map(|id| self.member(*id, false));
+        let learners = status.learners.iter().map(|id| self.member(*id, true));
+        Ok(MemberListResponse {
+            header: Some(self.context.header(0)),
+            members: voters.chain(learners).collect(),
+        })
+    }
+
+    /// Of other members only the id is known here; etcd shows members that have not started the same way.
+    fn member(&self, id: u64, is_learner: bool) -> Member {
+        let identity = self.context.identity();
+        if id != identity.node_id {
+            return Member {
+                id,
+                is_learner,
+                ..Member::default()
+            };
+        }
+        Member {
+            id,
+            name: identity.alias.clone(),
+            peer_ur_ls: identity.peer_urls.clone(),
+            client_ur_ls: identity.client_urls.clone(),
+            is_learner,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Cluster for ClusterService {
+    async fn member_list(
+        &self,
+        request: Request<MemberListRequest>,
+    ) -> Result<Response<MemberListResponse>, Status> {
+        let (call, request) = Call::etcd(&self.context, Rpc::MemberList, request)?;
+        let members = self.list(request, call.deadline()).await;
+        call.finish_etcd(members)
+    }
+}

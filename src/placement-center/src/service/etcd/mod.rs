@@ -1,0 +1,15 @@
+//! The etcd v3 services. Requests, replies, codes and texts are etcd's contract.
+
+pub mod kv;
+mod range_stream;
+
+pub mod cluster;
+pub mod maintenance;
+
+pub(super) use range_stream::successor;
+
+/// The etcd API version that `Status.version` and `/version` report, not the product's version: clients
+/// choose the `/v3` paths and the features they use by it. 3.5 is what most clients in use were written
+/// for; nothing they find in it is missing from the services served here, and 3.6 would promise
+/// downgrade commands.
+pub const ETCD_API_VERSION: &str = "3.5.0";

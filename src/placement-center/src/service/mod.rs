@@ -1,0 +1,152 @@
+//! The gRPC API: etcd v3 services and our own, on one store.
+//!
+//! Owns what a request goes through between the socket and the state machine: deadline, checks, quota,
+//! consensus or read barrier, and what a failure looks like. Which keys hold what belongs to `kv`.
+
+mod call;
+mod connection;
+mod deadline;
+mod dispatch;
+pub mod errors;
+pub mod etcd;
+mod execute;
+mod health;
+pub mod metrics;
+pub mod native;
+pub mod server;
+
+pub use deadline::Deadline;
+pub use errors::{Failure, Outcome};
+
+use crate::config::LimitsConfig;
+use crate::kv;
+use crate::machine::Reply;
+use metrics::Metrics;
+use protocol::etcdserverpb::ResponseHeader;
+use std::sync::Arc;
+use storage::StateStore;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Long reads that run at the same time. Each occupies a thread of the blocking pool and a processor;
+/// more at once would only slow each other and the apply thread down. The others wait in line.
+const LONG_READS_MAX: usize = 8;
+
+/// Who this node is, as clients see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster's id.
+    pub cluster_id: u64,
+    /// This node's id.
+    pub node_id: u64,
+    /// This node's name for people.
+    pub alias: String,
+    /// The cluster's name.
+    pub cluster_name: String,
+    /// Where clients reach this node.
+    pub client_urls: Vec<String>,
+    /// Where other members reach this node.
+    pub peer_urls: Vec<String>,
+}
+
+/// What a context is made of.
+pub struct Parts {
+    /// The consensus group.
+    pub handle: consensus::Handle<Reply>,
+    /// The read side of the state.
+    pub state: StateStore,
+    /// Figures of the key-value store.
+    pub published: Arc<kv::Published>,
+    /// Who this node is.
+    pub identity: Identity,
+    /// What a client may ask for.
+    pub limits: LimitsConfig,
+    /// Logical bytes above which requests that grow the store are refused.
+    pub quota_bytes: u64,
+    /// Cancelled when requests in flight must be answered now, because the node stops.
+    pub cut: CancellationToken,
+}
+
+/// Everything the services share. One for the node, behind an `Arc`.
+pub struct Context {
+    handle: consensus::Handle<Reply>,
+    state: StateStore,
+    published: Arc<kv::Published>,
+    identity: Identity,
+    limits: LimitsConfig,
+    quota_bytes: u64,
+    cut: CancellationToken,
+    /// Cancelled when the listener stops: streams without end come to one.
+    draining: CancellationToken,
+    metrics: Metrics,
+    long_reads: Arc<Semaphore>,
+}
+
+impl Context {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Arc<Context> {
+        Arc::new(Context {
+            handle: parts.handle,
+            state: parts.state,
+            published: parts.published,
+            identity: parts.identity,
+            limits: parts.limits,
+            quota_bytes: parts.quota_bytes,
+            cut: parts.cut,
+            draining: CancellationToken::new(),
+            metrics: Metrics::default(),
+            long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
+        })
+    }
+
+    /// The consensus group.
+    pub fn handle(&self) -> &consensus::Handle<Reply> {
+        &self.handle
+    }
+
+    /// The read side of the state.
+    pub fn state(&self) -> &StateStore {
+        &self.state
+    }
+
+    /// Figures of the key-value store.
+    pub fn published(&self) -> &kv::Published {
+        &self.published
+    }
+
+    /// Who this node is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What a client may ask for.
+    pub fn limits(&self) -> &LimitsConfig {
+        &self.limits
+    }
+
+    /// Figures of the gRPC services.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Logical bytes above which requests that grow the store are refused.
+    pub fn quota_bytes(&self) -> u64 {
+        self.quota_bytes
+    }
+
+    /// Whether the store is over its quota, so that growing it is refused. Ends by itself when keys are
+    /// deleted and their history is compacted.
+    pub fn is_over_quota(&self) -> bool {
+        self.published.logical_bytes() > self.quota_bytes
+    }
+
+    /// A response header at `revision`.
+    pub(crate) fn header(&self, revision: i64) -> ResponseHeader {
+        ResponseHeader {
+            cluster_id: self.identity.cluster_id,
+            member_id: self.identity.node_id,
+            revision,
+            raft_term: self.handle.status().term,
+        }
+    }
+}
