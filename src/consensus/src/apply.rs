@@ -1,0 +1,233 @@
+//! The apply thread: committed entries in log order through the state machine into the state store.
+//! One batch for all that is queued; replies leave after the batch is committed and published. It
+//! never waits for a client, and never for the disk (the state is not synced).
+
+use crate::clock::Stopwatch;
+use crate::core::{Committed, CommittedKind, Position};
+use crate::driver::Report;
+use crate::error::FatalError;
+use crate::handle::{Shared, Waiter};
+use crate::machine::{ApplyContext, StateMachine};
+use crate::payload::{Decoder, PayloadError};
+use crossbeam_channel::Receiver;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use storage::{Applied, ApplyBatch, StateWriter};
+use tokio::sync::mpsc;
+use xxhash_rust::xxh3::Xxh3;
+
+/// Entries on their way to the apply thread; what is beyond waits in the driver.
+pub(crate) const QUEUE_MAX: usize = 256;
+/// Payload bytes after which a batch is committed: bounds its memory and the wait of its first client.
+const BATCH_BYTES_MAX: usize = 2 << 20;
+/// A batch slower than this is counted and logged.
+const SLOW_APPLY: Duration = Duration::from_millis(100);
+/// Batches after which housekeeping gets one step even under load, so that it cannot starve.
+const HOUSEKEEP_EVERY_BATCHES: u32 = 32;
+
+/// A committed entry and those who wait for its commands (none on replay or on a follower).
+pub(crate) struct Item<R> {
+    pub(crate) committed: Committed,
+    pub(crate) waiters: Vec<Waiter<R>>,
+}
+
+/// The apply thread and what it works on.
+pub(crate) struct Apply<S: StateMachine> {
+    pub(crate) machine: S,
+    pub(crate) writer: StateWriter,
+    pub(crate) applied: Applied,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) items_rx: Receiver<Item<S::Reply>>,
+    pub(crate) reports_tx: mpsc::Sender<Report>,
+}
+
+/// Hash over the whole log up to and including one entry; equal on all members at the same index.
+pub(crate) fn chain_hash(previous: u64, position: Position, payload: &[u8]) -> u64 {
+    let mut hasher = Xxh3::new();
+    for word in [previous, position.index, position.term] {
+        hasher.update(&word.to_le_bytes());
+    }
+    hasher.update(payload);
+    hasher.digest()
+}
+
+impl<S: StateMachine> Apply<S> {
+    /// Works until the driver is gone and the queue is empty.
+    pub(crate) fn run(mut self) -> Result<(), FatalError> {
+        // A machine that was stopped amid its housekeeping goes on with it.
+        let mut housekeeping_left = true;
+        let mut batches = 0_u32;
+        loop {
+            let next = if housekeeping_left {
+                match self.items_rx.try_recv() {
+                    Ok(item) => Some(item),
+                    Err(crossbeam_channel::TryRecvError::Empty) => None,
+                    Err(crossbeam_channel::TryRecvError::Disconnected) => return Ok(()),
+                }
+            } else {
+                match self.items_rx.recv() {
+                    Ok(item) => Some(item),
+                    Err(_) => return Ok(()),
+                }
+            };
+            match next {
+                Some(item) => {
+                    self.apply_queued(item)?;
+                    batches += 1;
+                    // A command may have left something to clean up.
+                    housekeeping_left = true;
+                    if batches % HOUSEKEEP_EVERY_BATCHES == 0 {
+                        self.housekeep()?;
+                    }
+                }
+                None => housekeeping_left = self.housekeep()?,
+            }
+        }
+    }
+
+    /// Applies `first` and what is queued behind it as one batch.
+    fn apply_queued(&mut self, first: Item<S::Reply>) -> Result<(), FatalError> {
+        let watch = Stopwatch::start();
+        let mut batch = self.writer.begin();
+        let mut replies = Vec::new();
+        let mut applied = self.applied;
+        let (mut bytes, mut commands) = (0, 0);
+        for item in std::iter::once(first).chain(self.items_rx.try_iter().take(QUEUE_MAX)) {
+            bytes += item.committed.payload.len();
+            applied = next_applied(applied, &item.committed);
+            let context = EntryContext {
+                machine: &mut self.machine,
+                batch: &mut batch,
+                replies: &mut replies,
+            };
+            commands += context.apply(item)?;
+            if bytes >= BATCH_BYTES_MAX {
+                break;
+            }
+        }
+        let index = applied.index;
+        batch
+            .commit(applied)
+            .map_err(|source| FatalError::CommitState { index, source })?;
+        self.applied = applied;
+        self.machine.committed(applied);
+        self.count(commands, bytes, watch.elapsed());
+        // Before the replies: a client that reads after its reply must not wait for the report.
+        let reported = self.reports_tx.try_send(Report::Applied { index });
+        for (waiter, reply) in replies {
+            waiter.answer(Ok(reply));
+        }
+        if let Err(mpsc::error::TrySendError::Full(report)) = reported {
+            // If the driver ended it does not need the report, and the queue ends too.
+            let _ = self.reports_tx.blocking_send(report);
+        }
+        Ok(())
+    }
+
+    fn count(&self, commands: usize, bytes: usize, took: Duration) {
+        let counters = &self.shared.counters;
+        counters
+            .proposals_applied
+            .fetch_add(commands as u64, Ordering::Relaxed);
+        counters
+            .applied_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+        if took > SLOW_APPLY {
+            counters.slow_applies.fetch_add(1, Ordering::Relaxed);
+            let millis = took.as_millis();
+            let index = self.applied.index;
+            ::log::warn!(target: "slow", "apply of {commands} commands ({bytes} bytes) up to index {index} took {millis} ms");
+        }
+    }
+
+    /// One step of housekeeping; returns whether more is left.
+    fn housekeep(&mut self) -> Result<bool, FatalError> {
+        let mut batch = self.writer.begin();
+        let more = self
+            .machine
+            .housekeep(&mut batch)
+            .map_err(FatalError::Housekeep)?;
+        if batch.bytes() > 0 {
+            batch
+                .commit_housekeeping()
+                .map_err(|source| FatalError::Housekeep(source.into()))?;
+            self.machine.committed(self.applied);
+        }
+        Ok(more)
+    }
+}
+
+/// Position after one more entry.
+fn next_applied(applied: Applied, committed: &Committed) -> Applied {
+    let position = committed.position;
+    assert_eq!(
+        position.index,
+        applied.index + 1,
+        "entries are applied in order, each once"
+    );
+    Applied {
+        index: position.index,
+        term: position.term,
+        chain_hash: chain_hash(applied.chain_hash, position, &committed.payload),
+    }
+}
+
+/// What applying an entry works on.
+struct EntryContext<'a, 'b, S: StateMachine> {
+    machine: &'a mut S,
+    batch: &'a mut ApplyBatch<'b>,
+    replies: &'a mut Vec<(Waiter<S::Reply>, S::Reply)>,
+}
+
+impl<S: StateMachine> EntryContext<'_, '_, S> {
+    /// Applies one entry; returns how many commands it held.
+    fn apply(self, item: Item<S::Reply>) -> Result<usize, FatalError> {
+        let Committed {
+            position,
+            payload,
+            kind,
+        } = item.committed;
+        if let CommittedKind::Membership { conf_state } = kind {
+            if let Some(conf_state) = conf_state {
+                self.batch.set_conf_state(&conf_state);
+            }
+            return Ok(0);
+        }
+        if payload.is_empty() {
+            return Ok(0);
+        }
+        let index = position.index;
+        let undecodable = |source: PayloadError| FatalError::Payload { index, source };
+        let decoder = Decoder::new(payload).map_err(undecodable)?;
+        let context = ApplyContext {
+            index,
+            term: position.term,
+            time_ms: decoder.time_ms(),
+        };
+        let has_waiters = !item.waiters.is_empty();
+        let mut waiters = item.waiters.into_iter();
+        let mut commands = 0;
+        for command in decoder {
+            let command = command.map_err(undecodable)?;
+            let reply = self
+                .machine
+                .apply(context, command, self.batch)
+                .map_err(|source| FatalError::Apply { index, source })?;
+            if let Some(waiter) = waiters.next() {
+                self.replies.push((waiter, reply));
+            } else {
+                assert!(
+                    !has_waiters,
+                    "an entry has a waiter for each of its commands"
+                );
+            }
+            commands += 1;
+        }
+        assert!(
+            waiters.next().is_none(),
+            "an entry has a command for each of its waiters"
+        );
+        Ok(commands)
+    }
+}

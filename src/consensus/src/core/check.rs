@@ -1,0 +1,155 @@
+//! Whether a message may be stepped. raft-rs panics on messages no honest member sends (a commit
+//! index beyond the log, a request without its entry, an overflowing index); a forged or damaged one
+//! must be an error instead.
+
+use raft::eraftpb::{ConfChange, ConfChangeV2, Entry, EntryType, Message, MessageType};
+use raft_prost::Message as _;
+
+/// Terms a message may be ahead of ours: far more elections than a cluster holds, far fewer than
+/// would bring a term near its end.
+const TERM_AHEAD_MAX: u64 = 1 << 32;
+/// No honest log gets here; leaves room to add to an index without overflow.
+const INDEX_MAX: u64 = 1 << 62;
+
+/// Why a message is not stepped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    /// Its type is none a peer sends, or none this version handles.
+    #[error("messages of type {0} are not accepted from peers")]
+    Kind(i32),
+    /// It is for another member.
+    #[error("the message is for node {0}")]
+    Receiver(u64),
+    /// It claims to be from nobody, from this node, or from a node that is no member.
+    #[error("the message claims to be from node {0}")]
+    Sender(u64),
+    /// Its term is missing or too far ahead.
+    #[error("the message claims term {0}")]
+    Term(u64),
+    /// An index is out of any honest range.
+    #[error("the message speaks of index {0}")]
+    Index(u64),
+    /// Its entries do not follow one another, or one is malformed.
+    #[error("the entries of the message are malformed")]
+    Entries,
+    /// More committed entries wait to be applied here than memory allows; the leader sends again.
+    #[error("too many committed entries wait to be applied")]
+    Busy,
+}
+
+/// What the receiver of a message knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Receiver {
+    pub(crate) node_id: u64,
+    pub(crate) term: u64,
+    pub(crate) last_index: u64,
+}
+
+pub(crate) fn check(message: &Message, receiver: Receiver) -> Result<(), StepError> {
+    let kind = MessageType::from_i32(message.msg_type).ok_or(StepError::Kind(message.msg_type))?;
+    if message.to != receiver.node_id {
+        return Err(StepError::Receiver(message.to));
+    }
+    if message.from == 0 || message.from == receiver.node_id {
+        return Err(StepError::Sender(message.from));
+    }
+    check_term(message, kind, receiver)?;
+    for index in [
+        message.index,
+        message.commit,
+        message.reject_hint,
+        message.request_snapshot,
+    ] {
+        if index > INDEX_MAX {
+            return Err(StepError::Index(index));
+        }
+    }
+    if message.snapshot.is_some() || message.request_snapshot != 0 {
+        return Err(StepError::Kind(message.msg_type));
+    }
+    check_kind(message, kind, receiver)
+}
+
+fn check_term(message: &Message, kind: MessageType, receiver: Receiver) -> Result<(), StepError> {
+    // A forwarded read carries no term; any other message without one would pass for a local one.
+    let may_lack_term = kind == MessageType::MsgReadIndex;
+    let too_far = message.term.saturating_sub(receiver.term) > TERM_AHEAD_MAX;
+    if too_far || (message.term == 0) != may_lack_term || message.log_term > INDEX_MAX {
+        return Err(StepError::Term(message.term));
+    }
+    Ok(())
+}
+
+fn check_kind(message: &Message, kind: MessageType, receiver: Receiver) -> Result<(), StepError> {
+    use MessageType as Kind;
+    match kind {
+        Kind::MsgAppend => return check_entries(message),
+        Kind::MsgReadIndex | Kind::MsgReadIndexResp => {
+            let one_context = message.entries.len() == 1 && !message.entries[0].data.is_empty();
+            return if one_context {
+                Ok(())
+            } else {
+                Err(StepError::Entries)
+            };
+        }
+        Kind::MsgHeartbeat
+            if message.term >= receiver.term && message.commit > receiver.last_index =>
+        {
+            return Err(StepError::Index(message.commit));
+        }
+        Kind::MsgAppendResponse
+            if message.term >= receiver.term && message.index > receiver.last_index =>
+        {
+            return Err(StepError::Index(message.index));
+        }
+        Kind::MsgAppendResponse
+            if message.reject && message.reject_hint > receiver.last_index.max(message.index) =>
+        {
+            return Err(StepError::Index(message.reject_hint));
+        }
+        Kind::MsgHeartbeat
+        | Kind::MsgAppendResponse
+        | Kind::MsgHeartbeatResponse
+        | Kind::MsgRequestVote
+        | Kind::MsgRequestVoteResponse
+        | Kind::MsgRequestPreVote
+        | Kind::MsgRequestPreVoteResponse
+        | Kind::MsgTransferLeader
+        | Kind::MsgTimeoutNow => {}
+        // Proposals are never forwarded; the rest is local to a node, or a snapshot.
+        Kind::MsgHup
+        | Kind::MsgBeat
+        | Kind::MsgPropose
+        | Kind::MsgSnapshot
+        | Kind::MsgUnreachable
+        | Kind::MsgSnapStatus
+        | Kind::MsgCheckQuorum => return Err(StepError::Kind(message.msg_type)),
+    }
+    if message.entries.is_empty() {
+        Ok(())
+    } else {
+        Err(StepError::Entries)
+    }
+}
+
+fn check_entries(message: &Message) -> Result<(), StepError> {
+    let mut previous_term = message.log_term;
+    for (index, entry) in (message.index + 1..).zip(&message.entries) {
+        let in_order =
+            entry.index == index && entry.term >= previous_term && entry.term <= message.term;
+        if !in_order || entry.term == 0 || !is_well_formed(entry) {
+            return Err(StepError::Entries);
+        }
+        previous_term = entry.term;
+    }
+    Ok(())
+}
+
+fn is_well_formed(entry: &Entry) -> bool {
+    match EntryType::from_i32(entry.entry_type) {
+        Some(EntryType::EntryNormal) => true,
+        Some(EntryType::EntryConfChange) => ConfChange::decode(entry.data.as_slice()).is_ok(),
+        Some(EntryType::EntryConfChangeV2) => ConfChangeV2::decode(entry.data.as_slice()).is_ok(),
+        None => false,
+    }
+}

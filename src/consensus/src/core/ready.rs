@@ -1,0 +1,241 @@
+//! Taking raft-rs's `Ready` values apart into [`Effects`](super::Effects), in the order raft-rs
+//! demands, and keeping back what may leave only after a write is durable.
+
+use super::*;
+use raft::eraftpb::{ConfChange, ConfChangeSingle, ConfChangeTransition, ConfChangeType, Entry};
+use raft::{ReadState, Ready};
+
+/// A `Ready` whose durability raft-rs was not told yet.
+pub(super) struct Outstanding {
+    number: u64,
+    /// False: it wrote nothing that must be durable, and only waits for those before it.
+    awaits_write: bool,
+    /// What it allows to be sent once durable.
+    messages: Vec<Message>,
+}
+
+impl Core {
+    /// Takes what raft-rs has ready until it has no more. Ends: each round consumes what made it
+    /// ready, and raft-rs produces nothing without input.
+    pub(super) fn take_readies(&mut self) {
+        while self.wants_ready() {
+            self.take_ready();
+        }
+    }
+
+    /// raft-rs hands out committed entries with every `Ready`. While too many wait to be applied, a
+    /// `Ready` is taken only for something else, which bounds what one adds.
+    fn wants_ready(&self) -> bool {
+        if !self.raw.has_ready() {
+            return false;
+        }
+        let raft = &self.raw.raft;
+        self.apply_backlog_bytes < APPLY_BACKLOG_BYTES_MAX
+            || !raft.msgs.is_empty()
+            || !raft.raft_log.unstable_entries().is_empty()
+            || !raft.read_states.is_empty()
+            || Ballot {
+                term: raft.term,
+                vote: raft.vote,
+            } != self.ballot
+    }
+
+    fn take_ready(&mut self) {
+        let mut ready = self.raw.ready();
+        assert!(
+            ready.snapshot().is_empty(),
+            "messages with a snapshot are not stepped"
+        );
+        self.effects
+            .send
+            .extend(ready.take_messages().into_iter().map(Message));
+        let read_states = ready.take_read_states();
+        let committed = ready.take_committed_entries();
+        let messages = ready
+            .take_persisted_messages()
+            .into_iter()
+            .map(Message)
+            .collect();
+        self.persist_ready(&mut ready, messages);
+        // The entries are readable through the log by now, which raft-rs relies on from here on.
+        self.raw.advance_append_async(ready);
+        self.release_ready_writes();
+        for state in read_states {
+            self.answer_read(&state);
+        }
+        for entry in committed {
+            self.hand_out(entry);
+        }
+    }
+
+    /// Queues what this `Ready` writes and makes its entries readable.
+    fn persist_ready(&mut self, ready: &mut Ready, messages: Vec<Message>) {
+        let number = ready.number();
+        if let Some(hard_state) = ready.hs() {
+            self.lazy_hard_state = Some(hard_state.clone());
+        }
+        let must_sync = ready.must_sync();
+        if must_sync {
+            let entries = ready.take_entries();
+            let records = entries.iter().map(codec::encode_entry).collect();
+            self.raw.mut_store().append(entries);
+            self.push_write(Some(number), records, true);
+        }
+        self.outstanding.push_back(Outstanding {
+            number,
+            awaits_write: must_sync,
+            messages,
+        });
+    }
+
+    fn push_write(&mut self, number: Option<u64>, records: Vec<storage::Record>, must_sync: bool) {
+        let hard_state = self.lazy_hard_state.take();
+        let mut ballot = None;
+        if let Some(state) = &hard_state {
+            let newest = Ballot {
+                term: state.term,
+                vote: state.vote,
+            };
+            if newest != self.ballot {
+                self.ballot = newest;
+                ballot = Some(newest);
+            }
+        }
+        let hard_state = hard_state.as_ref().map(codec::encode_hard_state);
+        self.effects.persist.push(Persist {
+            number,
+            records,
+            hard_state,
+            ballot,
+            must_sync,
+        });
+    }
+
+    /// Writes a commit index that no other write took along. Not synced: it only shortens the way
+    /// after a restart.
+    pub(super) fn persist_lazily(&mut self) {
+        if self.lazy_hard_state.is_some() && self.outstanding.is_empty() {
+            self.push_write(None, Vec::new(), false);
+        }
+    }
+
+    /// Tells raft-rs of durability, in order, and releases the messages that waited for it.
+    pub(super) fn release_until(&mut self, number: u64) {
+        let known = self
+            .outstanding
+            .iter()
+            .any(|ready| ready.number == number && ready.awaits_write);
+        assert!(
+            known,
+            "write {number} is reported durable, but is not outstanding"
+        );
+        while self
+            .outstanding
+            .front()
+            .is_some_and(|ready| ready.number <= number)
+        {
+            let ready = self
+                .outstanding
+                .pop_front()
+                .expect("the loop condition saw one");
+            self.effects.send.extend(ready.messages);
+        }
+        self.raw.on_persist_ready(number);
+        self.release_ready_writes();
+    }
+
+    /// Completes the readies at the front that wrote nothing: all before them is durable.
+    fn release_ready_writes(&mut self) {
+        while self
+            .outstanding
+            .front()
+            .is_some_and(|ready| !ready.awaits_write)
+        {
+            let ready = self
+                .outstanding
+                .pop_front()
+                .expect("the loop condition saw one");
+            self.effects.send.extend(ready.messages);
+            self.raw.on_persist_ready(ready.number);
+        }
+    }
+
+    /// Believes an answer only under the term and leader it was asked in; otherwise the round stays
+    /// open and asks again with a new request.
+    fn answer_read(&mut self, state: &ReadState) {
+        let reign = self.reign();
+        if let Some(round) = self.reads.answered(&state.request_ctx, reign) {
+            self.effects
+                .reads
+                .push((round, ReadOutcome::Ready { index: state.index }));
+        }
+    }
+
+    fn hand_out(&mut self, entry: Entry) {
+        let position = Position {
+            index: entry.index,
+            term: entry.term,
+        };
+        self.apply_backlog
+            .push_back((entry.index, entry.data.len()));
+        self.apply_backlog_bytes += entry.data.len();
+        let kind = if entry.entry_type == EntryType::EntryNormal as i32 {
+            CommittedKind::Commands
+        } else {
+            CommittedKind::Membership {
+                conf_state: self.change_membership(&entry),
+            }
+        };
+        self.effects.apply.push(Committed {
+            position,
+            payload: entry.data.into(),
+            kind,
+        });
+    }
+
+    /// Takes a committed membership change into effect, once. A change that raft-rs refuses is
+    /// refused on every member alike, since it depends on log and membership alone.
+    fn change_membership(&mut self, entry: &Entry) -> Option<Bytes> {
+        let data = entry.data.as_slice();
+        let applied = if entry.entry_type == EntryType::EntryConfChange as i32 {
+            ConfChange::decode(data).map(|change| self.raw.apply_conf_change(&change))
+        } else {
+            ConfChangeV2::decode(data).map(|change| self.raw.apply_conf_change(&change))
+        };
+        let changed = match applied {
+            Ok(result) => result.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match changed {
+            Ok(conf_state) => {
+                self.conf_state = conf_state;
+                Some(codec::encode_conf_state(&self.conf_state))
+            }
+            Err(error) => {
+                ::log::error!(target: "raft", "membership change at {} refused: {error}", entry.index);
+                None
+            }
+        }
+    }
+}
+
+/// The change as raft-rs wants it. More than one member at a time goes through a joint membership,
+/// which raft-rs leaves by itself.
+pub(super) fn conf_change(changes: &[MemberChange]) -> ConfChangeV2 {
+    let mut change = ConfChangeV2::default();
+    change.set_transition(ConfChangeTransition::Auto);
+    for member in changes {
+        let (kind, node_id) = match *member {
+            MemberChange::AddLearner(id) => (ConfChangeType::AddLearnerNode, id),
+            MemberChange::AddVoter(id) => (ConfChangeType::AddNode, id),
+            MemberChange::Remove(id) => (ConfChangeType::RemoveNode, id),
+        };
+        let mut single = ConfChangeSingle {
+            node_id,
+            ..ConfChangeSingle::default()
+        };
+        single.set_change_type(kind);
+        change.changes.push(single);
+    }
+    change
+}

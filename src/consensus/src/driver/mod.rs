@@ -1,0 +1,355 @@
+//! The driver: the one task that owns the core. It turns events (a tick, commands, readers, reports
+//! of the threads) into inputs of the core and performs the effects. It never blocks and never
+//! touches the disk; those who wait for a command wait here until its entry commits.
+
+mod duties;
+mod outbox;
+mod pending;
+mod readers;
+
+use crate::apply::Item;
+use crate::clock::{self, Stopwatch};
+use crate::config::Config;
+use crate::core::{Core, Effects, ReadOutcome};
+use crate::error::{FatalError, ProposeError, ReadError};
+use crate::handle::{Inbox, Proposal, ReadTx, Shared};
+use crate::keeper::Duty;
+use crate::status::{Role, Status};
+use crate::writer::Job;
+use duties::Duties;
+use outbox::Outbox;
+use pending::Pending;
+use readers::Readers;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Interval;
+
+/// Writes of proposals under way at once. One syncs while the next is already queued behind it, so
+/// the disk never waits for the driver; more would only make the groups smaller.
+const WRITES_IN_FLIGHT_MAX: usize = 2;
+/// Commands taken into one turn: about what one sync takes along at full speed.
+const PROPOSALS_PER_TURN_MAX: usize = 8192;
+/// Readers taken into one turn; they share one round anyway.
+const READS_PER_TURN_MAX: usize = 8192;
+/// Reports of the threads waiting for the driver. Each thread has only a few under way.
+pub(crate) const REPORTS_MAX: usize = 1024;
+
+/// What the threads tell the driver.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// The log writer: this write and all before it are durable.
+    Persisted { number: u64 },
+    /// The apply thread: everything up to here is applied and published.
+    Applied { index: u64 },
+    /// The keeper: done; a crash now would keep the state up to here.
+    Kept { flushed_index: u64 },
+    /// A thread died.
+    Failed(FatalError),
+}
+
+/// Asks the driver to stop once what is in flight is answered, or the time is over.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    pub(crate) deadline: Duration,
+}
+
+/// What the driver leaves behind.
+#[derive(Debug)]
+pub(crate) struct DriverEnd {
+    /// The log is durable and committed up to here.
+    pub(crate) watermark: u64,
+}
+
+/// The driver's ends of the channels to its threads.
+pub(crate) struct Lines<R> {
+    pub(crate) jobs_tx: crossbeam_channel::Sender<Job>,
+    pub(crate) items_tx: crossbeam_channel::Sender<Item<R>>,
+    pub(crate) duties_tx: crossbeam_channel::Sender<Duty>,
+    pub(crate) reports_rx: mpsc::Receiver<Report>,
+    pub(crate) stop_rx: oneshot::Receiver<Stop>,
+}
+
+/// One turn's reason.
+enum Event {
+    Tick,
+    Report(Report),
+    /// Commands are in `proposals`; false: none will come any more.
+    Proposals {
+        open: bool,
+    },
+    /// Readers are in `readers_in`.
+    Reads,
+    Stop(Option<Stop>),
+}
+
+pub(crate) struct Driver<R> {
+    core: Core,
+    shared: Arc<Shared>,
+    inbox: Inbox<R>,
+    reports_rx: mpsc::Receiver<Report>,
+    stop_rx: oneshot::Receiver<Stop>,
+    jobs: Outbox<Job>,
+    items: Outbox<Item<R>>,
+    duties: Duties,
+    ticker: Interval,
+    /// Ticks a proposal may stay unresolved after leadership was lost.
+    unresolved_ticks_max: u32,
+    proposals: Vec<Proposal<R>>,
+    proposals_open: bool,
+    readers_in: Vec<ReadTx>,
+    pending: Pending<R>,
+    readers: Readers,
+    /// Numbers of the writes that are not durable yet.
+    writes: VecDeque<u64>,
+    stopping: Option<(Stopwatch, Duration)>,
+    role: Role,
+    leader: Option<u64>,
+}
+
+impl<R: Send + 'static> Driver<R> {
+    pub(crate) fn new(
+        config: &Config,
+        core: Core,
+        shared: Arc<Shared>,
+        inbox: Inbox<R>,
+        lines: Lines<R>,
+    ) -> Self {
+        let flushed_index = shared.status.load().flushed_index;
+        Driver {
+            duties: Duties::new(config, lines.duties_tx, flushed_index),
+            role: Role::Follower,
+            leader: None,
+            ticker: clock::ticker(config.heartbeat),
+            unresolved_ticks_max: u32::try_from(4 * config.election_ticks()).unwrap_or(u32::MAX),
+            core,
+            shared,
+            inbox,
+            reports_rx: lines.reports_rx,
+            stop_rx: lines.stop_rx,
+            jobs: Outbox::new(lines.jobs_tx),
+            items: Outbox::new(lines.items_tx),
+            proposals: Vec::new(),
+            proposals_open: true,
+            readers_in: Vec::new(),
+            pending: Pending::default(),
+            readers: Readers::default(),
+            writes: VecDeque::new(),
+            stopping: None,
+        }
+    }
+
+    /// Runs until told to stop or a thread dies.
+    pub(crate) async fn run(mut self) -> Result<DriverEnd, FatalError> {
+        self.finish_turn();
+        while !self.is_done() {
+            let event = self.next_event().await;
+            self.handle(event)?;
+            // What the threads reported meanwhile belongs to the same turn; bounded by the queue.
+            for _ in 0..REPORTS_MAX {
+                let Ok(report) = self.reports_rx.try_recv() else {
+                    break;
+                };
+                self.handle(Event::Report(report))?;
+            }
+            self.finish_turn();
+        }
+        self.pending.fail_all(|| ProposeError::Stopping {
+            outcome_unknown: true,
+        });
+        self.refuse_queued();
+        self.readers.fail_all(&ReadError::Stopping);
+        Ok(DriverEnd {
+            watermark: self.watermark(),
+        })
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let takes_proposals = self.proposals_open && self.may_propose();
+        tokio::select! {
+            biased;
+            _ = self.ticker.tick() => Event::Tick,
+            stop = &mut self.stop_rx, if self.stopping.is_none() => Event::Stop(stop.ok()),
+            Some(report) = self.reports_rx.recv() => Event::Report(report),
+            count = self.inbox.proposals_rx.recv_many(&mut self.proposals, PROPOSALS_PER_TURN_MAX), if takes_proposals
+                => Event::Proposals { open: count > 0 },
+            count = self.inbox.reads_rx.recv_many(&mut self.readers_in, READS_PER_TURN_MAX), if self.readers.takes_more()
+                => { if count == 0 { self.readers.close(); } Event::Reads }
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), FatalError> {
+        match event {
+            Event::Tick => self.tick(),
+            Event::Report(report) => self.report(report)?,
+            Event::Proposals { open } => {
+                self.proposals_open = open;
+                self.pending.propose(&mut self.core, &mut self.proposals);
+            }
+            Event::Reads => self.readers.join(&mut self.core, &mut self.readers_in),
+            // A group dropped without a shutdown has no time to give.
+            Event::Stop(stop) => self.stop(stop.unwrap_or(Stop {
+                deadline: Duration::ZERO,
+            })),
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, report: Report) -> Result<(), FatalError> {
+        match report {
+            Report::Persisted { number } => {
+                while self.writes.front().is_some_and(|first| *first <= number) {
+                    self.writes.pop_front();
+                }
+                self.core.persisted(number);
+            }
+            Report::Applied { index } => {
+                self.core.applied(index);
+                self.readers.applied(index);
+            }
+            Report::Kept { flushed_index } => {
+                if let Some(job) = self.duties.kept(&mut self.core, flushed_index) {
+                    self.jobs.push(job);
+                }
+            }
+            Report::Failed(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) {
+        self.core.tick();
+        if self.role != Role::Leader {
+            self.pending.tick(self.unresolved_ticks_max, self.leader);
+        }
+        let watermark = self.watermark();
+        self.duties.tick(&self.shared.counters, watermark);
+    }
+
+    fn stop(&mut self, stop: Stop) {
+        self.inbox.proposals_rx.close();
+        self.inbox.reads_rx.close();
+        self.stopping = Some((Stopwatch::start(), stop.deadline));
+    }
+
+    /// Performs the effects and shows the new state.
+    fn finish_turn(&mut self) {
+        // Performing may open a read round for those who came during the last one; there is at most
+        // one more per turn, because no reader arrives within it.
+        loop {
+            let effects = self.core.take_effects();
+            if effects.is_empty() {
+                break;
+            }
+            self.perform(effects);
+        }
+        self.jobs.flush();
+        self.items.flush();
+        self.publish();
+    }
+
+    fn perform(&mut self, effects: Effects) {
+        // `effects.send`: a group of one has no peers, and one of more does not start yet. To Raft a
+        // message that is not sent is a lost one.
+        for persist in effects.persist {
+            self.writes.extend(persist.number);
+            self.duties.appended(&persist.records);
+            self.jobs.push(Job::Persist(persist));
+        }
+        for committed in effects.apply {
+            let waiters = self.pending.committed(committed.position, self.leader);
+            self.shared
+                .counters
+                .proposals_committed
+                .fetch_add(waiters.len() as u64, Ordering::Relaxed);
+            self.items.push(Item { committed, waiters });
+        }
+        for (round, outcome) in effects.reads {
+            let has_leader = self.core.leader().is_some();
+            let core = &mut self.core;
+            match outcome {
+                ReadOutcome::Ready { index } => self.readers.ready(core, round, index),
+                ReadOutcome::NoLeader if has_leader => {
+                    self.readers.failed(core, round, ReadError::LeaderChanged)
+                }
+                ReadOutcome::NoLeader => self.readers.failed(core, round, ReadError::NoLeader),
+            }
+        }
+    }
+
+    fn may_propose(&self) -> bool {
+        // Of a node that does not lead the queue is emptied in any case: each command is refused.
+        self.role != Role::Leader
+            || (self.writes.len() < WRITES_IN_FLIGHT_MAX && self.items.is_empty())
+    }
+
+    fn watermark(&self) -> u64 {
+        self.core.persisted_index().min(self.core.committed_index())
+    }
+
+    fn is_done(&self) -> bool {
+        let Some((since, deadline)) = self.stopping else {
+            return false;
+        };
+        let drained = !self.proposals_open
+            && self.pending.is_empty()
+            && self.items.is_empty()
+            && self.readers.is_empty();
+        drained || since.elapsed() >= deadline
+    }
+
+    /// Commands that were admitted but never proposed.
+    fn refuse_queued(&mut self) {
+        while let Ok(proposal) = self.inbox.proposals_rx.try_recv() {
+            proposal.waiter.answer(Err(ProposeError::Stopping {
+                outcome_unknown: false,
+            }));
+        }
+    }
+
+    /// Shows role, leader and indexes to the handles.
+    fn publish(&mut self) {
+        let (role, leader) = (self.core.role(), self.core.leader());
+        if leader != self.leader {
+            if leader.is_some() {
+                self.shared
+                    .counters
+                    .leader_changes
+                    .fetch_add(1, Ordering::Relaxed);
+            }
+            self.inbox.leader_tx.send_replace(leader.unwrap_or(0));
+        }
+        (self.role, self.leader) = (role, leader);
+        let local = self.core.reads_locally() && self.stopping.is_none();
+        self.shared.reads_locally.store(local, Ordering::Release);
+        let status = status(
+            &self.core,
+            self.duties.flushed_index(),
+            self.shared.pending(),
+        );
+        if **self.shared.status.load() != status {
+            self.shared.status.store(Arc::new(status));
+        }
+    }
+}
+
+/// The status of a core.
+pub(crate) fn status(core: &Core, flushed_index: u64, proposals_pending: usize) -> Status {
+    Status {
+        node_id: core.node_id(),
+        role: core.role(),
+        leader: core.leader(),
+        term: core.term(),
+        first_index: core.first_index(),
+        last_index: core.last_index(),
+        persisted_index: core.persisted_index(),
+        committed_index: core.committed_index(),
+        applied_index: core.applied_index(),
+        flushed_index,
+        voters: core.voters().to_vec(),
+        learners: core.learners().to_vec(),
+        proposals_pending,
+    }
+}

@@ -1,0 +1,153 @@
+//! What the group shows of itself: role and indexes, counters, the histogram of log syncs. Owned
+//! here, filled by the driver and its threads; rendering is the business of the metrics page.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Raft role of this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Follows a leader, or waits for one.
+    Follower,
+    /// Asks whether an election could be won.
+    PreCandidate,
+    /// Asks for votes.
+    Candidate,
+    /// Leads.
+    Leader,
+}
+
+/// What the node knows of itself; a cheap copy of the driver's state, refreshed every turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// This node.
+    pub node_id: u64,
+    /// Its role.
+    pub role: Role,
+    /// The leader of the term, once known.
+    pub leader: Option<u64>,
+    /// Current term.
+    pub term: u64,
+    /// First index the log still holds.
+    pub first_index: u64,
+    /// Last index of the log, durable or not.
+    pub last_index: u64,
+    /// Last index that is durable here.
+    pub persisted_index: u64,
+    /// Last index known to be durable on a quorum.
+    pub committed_index: u64,
+    /// Last index the state machine has applied and published.
+    pub applied_index: u64,
+    /// Last applied index that a crash now would keep.
+    pub flushed_index: u64,
+    /// Voting members.
+    pub voters: Vec<u64>,
+    /// Learning members.
+    pub learners: Vec<u64>,
+    /// Commands admitted and not yet answered.
+    pub proposals_pending: usize,
+}
+
+/// Counters and histograms the metrics page shows; lock-free reads.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Commands in committed entries.
+    pub proposals_committed: AtomicU64,
+    /// Commands applied since start, replay included.
+    pub proposals_applied: AtomicU64,
+    /// Commands answered with an error after admission.
+    pub proposals_failed: AtomicU64,
+    /// Times this node saw the leader change.
+    pub leader_changes: AtomicU64,
+    /// Read barriers not passed.
+    pub reads_failed: AtomicU64,
+    /// Syncs of the log.
+    pub syncs: AtomicU64,
+    /// Time spent in them.
+    pub sync_micros_total: AtomicU64,
+    /// Batches whose application took longer than 100 ms.
+    pub slow_applies: AtomicU64,
+    /// Bytes of entry payload applied since start.
+    pub applied_bytes: AtomicU64,
+    /// Durations of log syncs (`etcd_disk_wal_fsync_duration_seconds`).
+    pub sync_duration: SyncHistogram,
+}
+
+/// Number of finite buckets of [`SyncHistogram`].
+const SYNC_BUCKETS: usize = 14;
+
+/// Histogram of sync durations with etcd's buckets: 1 ms doubling to 8.192 s, and infinity.
+#[derive(Debug, Default)]
+pub struct SyncHistogram {
+    /// Not cumulative; the last one is infinity.
+    counts: [AtomicU64; SYNC_BUCKETS + 1],
+    sum_micros: AtomicU64,
+}
+
+/// One reading of a [`SyncHistogram`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct SyncHistogramSnapshot {
+    /// `(upper bound in seconds, observations at or below it)`; the last bound is infinity.
+    pub buckets: Vec<(f64, u64)>,
+    /// Sum of all observations in seconds.
+    pub sum_seconds: f64,
+    /// Number of observations.
+    pub count: u64,
+}
+
+impl SyncHistogram {
+    /// Adds one observation.
+    pub(crate) fn observe(&self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let bucket = (0..SYNC_BUCKETS)
+            .find(|i| micros <= 1000 << i)
+            .unwrap_or(SYNC_BUCKETS);
+        self.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        self.sum_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Cumulative buckets as a metrics page wants them. Concurrent observations may be seen in part.
+    pub fn read(&self) -> SyncHistogramSnapshot {
+        let mut count = 0;
+        let buckets = self
+            .counts
+            .iter()
+            .enumerate()
+            .map(|(i, bucket)| {
+                count += bucket.load(Ordering::Relaxed);
+                let bound = if i < SYNC_BUCKETS {
+                    0.001 * f64::from(1 << i)
+                } else {
+                    f64::INFINITY
+                };
+                (bound, count)
+            })
+            .collect();
+        let sum_seconds = self.sum_micros.load(Ordering::Relaxed) as f64 / 1e6;
+        SyncHistogramSnapshot {
+            buckets,
+            sum_seconds,
+            count,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sync_histogram_has_etcds_buckets() {
+        let histogram = SyncHistogram::default();
+        for micros in [1, 1000, 1001, 8_192_000, 8_192_001] {
+            histogram.observe(Duration::from_micros(micros));
+        }
+        let read = histogram.read();
+        assert_eq!(read.buckets.len(), 15);
+        assert_eq!(read.buckets[0], (0.001, 2));
+        assert_eq!(read.buckets[1], (0.002, 3));
+        assert_eq!(read.buckets[13], (8.192, 4));
+        assert_eq!(read.buckets[14], (f64::INFINITY, 5));
+        assert_eq!(read.count, 5);
+    }
+}

@@ -1,0 +1,129 @@
+//! The log writer thread: everything queued becomes one write and at most one sync. It owns the
+//! order of durability (log, then watermark, then the report); it knows nothing of Raft.
+
+use crate::clock::Stopwatch;
+use crate::core::{Ballot, Persist};
+use crate::driver::Report;
+use crate::error::FatalError;
+use crate::handle::Shared;
+use crate::identity::Keeper;
+use crate::log::codec;
+use bytes::Bytes;
+use crossbeam_channel::Receiver;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use storage::{LogStore, LogWrite};
+use tokio::sync::mpsc;
+
+/// Jobs on their way to the writer. The driver stops proposing long before (see `driver`), so this
+/// is room for what peers and ticks add.
+pub(crate) const JOBS_MAX: usize = 64;
+
+/// What the writer is asked to do.
+pub(crate) enum Job {
+    Persist(Persist),
+    /// Forget the records below `first`.
+    Truncate {
+        first: u64,
+        boundary: Bytes,
+    },
+}
+
+/// The writer and what it works on.
+pub(crate) struct Writer {
+    pub(crate) log: LogStore,
+    pub(crate) identity: Arc<Mutex<Keeper>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) jobs_rx: Receiver<Job>,
+    pub(crate) reports_tx: mpsc::Sender<Report>,
+}
+
+/// Several writes as one.
+#[derive(Default)]
+struct Group {
+    write: LogWrite,
+    number: Option<u64>,
+    ballot: Option<Ballot>,
+    must_sync: bool,
+}
+
+impl Group {
+    fn add(&mut self, persist: Persist) {
+        if let Some(first) = persist.records.first() {
+            // A later write of the group may replace a suffix an earlier one wrote.
+            let keep = self
+                .write
+                .records
+                .partition_point(|record| record.index < first.index);
+            self.write.records.truncate(keep);
+        }
+        self.write.records.extend(persist.records);
+        if let Some(state) = persist.hard_state {
+            self.write.values = vec![(codec::HARD_STATE, state)];
+        }
+        self.number = persist.number.or(self.number);
+        self.ballot = persist.ballot.or(self.ballot);
+        self.must_sync |= persist.must_sync;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.write.records.is_empty() && self.write.values.is_empty()
+    }
+}
+
+impl Writer {
+    /// Works until the driver is gone and the queue is empty.
+    pub(crate) fn run(self) -> Result<(), FatalError> {
+        while let Ok(first) = self.jobs_rx.recv() {
+            let mut group = Group::default();
+            // At most what the queue holds: the driver cannot keep this loop from writing.
+            for job in std::iter::once(first).chain(self.jobs_rx.try_iter().take(JOBS_MAX)) {
+                match job {
+                    Job::Persist(persist) => group.add(persist),
+                    Job::Truncate { first, boundary } => {
+                        self.log
+                            .truncate_prefix(first, &boundary)
+                            .map_err(FatalError::WriteLog)?;
+                    }
+                }
+            }
+            self.write(group)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, group: Group) -> Result<(), FatalError> {
+        if group.is_empty() {
+            return Ok(());
+        }
+        let watch = Stopwatch::start();
+        self.log
+            .write(&group.write, group.must_sync)
+            .map_err(FatalError::WriteLog)?;
+        if group.must_sync {
+            let took = watch.elapsed();
+            let counters = &self.shared.counters;
+            counters.syncs.fetch_add(1, Ordering::Relaxed);
+            counters.sync_micros_total.fetch_add(
+                u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                Ordering::Relaxed,
+            );
+            counters.sync_duration.observe(took);
+        }
+        if let Some(ballot) = group.ballot {
+            // Only a panic poisons the lock, and that stops the group; the identity in it is whole.
+            let mut identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
+            identity
+                .save_ballot(ballot)
+                .map_err(FatalError::SaveWatermark)?;
+        }
+        if let Some(number) = group.number {
+            // The driver ended: it does not need the report, and the queue ends too.
+            let _ = self.reports_tx.blocking_send(Report::Persisted { number });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
