@@ -43,6 +43,9 @@ pub(crate) struct Receiver {
     pub(crate) node_id: u64,
     pub(crate) term: u64,
     pub(crate) last_index: u64,
+    /// Whether it leads its term; answers to a leader mean nothing to others, such as a leader that
+    /// restarted without the entries it had sent.
+    pub(crate) leads: bool,
 }
 
 pub(crate) fn check(message: &Message, receiver: Receiver) -> Result<(), StepError> {
@@ -97,15 +100,16 @@ fn check_kind(message: &Message, kind: MessageType, receiver: Receiver) -> Resul
         {
             return Err(StepError::Index(message.commit));
         }
-        Kind::MsgAppendResponse
-            if message.term >= receiver.term && message.index > receiver.last_index =>
-        {
-            return Err(StepError::Index(message.index));
-        }
-        Kind::MsgAppendResponse
-            if message.reject && message.reject_hint > receiver.last_index.max(message.index) =>
-        {
-            return Err(StepError::Index(message.reject_hint));
+        Kind::MsgAppendResponse if receiver.leads && message.term == receiver.term => {
+            let hint = if message.reject {
+                message.reject_hint
+            } else {
+                0
+            };
+            let furthest = message.index.max(hint);
+            if furthest > receiver.last_index {
+                return Err(StepError::Index(furthest));
+            }
         }
         Kind::MsgHeartbeat
         | Kind::MsgAppendResponse
@@ -133,6 +137,10 @@ fn check_kind(message: &Message, kind: MessageType, receiver: Receiver) -> Resul
 }
 
 fn check_entries(message: &Message) -> Result<(), StepError> {
+    // raft-rs takes the term of an index beyond its log for 0: an append there would match.
+    if (message.index == 0) != (message.log_term == 0) {
+        return Err(StepError::Term(message.log_term));
+    }
     let mut previous_term = message.log_term;
     for (index, entry) in (message.index + 1..).zip(&message.entries) {
         let in_order =

@@ -159,7 +159,8 @@ impl Core {
         let receiver = Receiver {
             node_id: self.config.node_id,
             term: self.raw.raft.term,
-            last_index: self.raw.raft.raft_log.last_index(),
+            last_index: self.last_index(),
+            leads: self.role() == Role::Leader,
         };
         check::check(&message, receiver)?;
         let is_append = message.msg_type == MessageType::MsgAppend as i32;

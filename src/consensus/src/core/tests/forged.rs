@@ -1,0 +1,150 @@
+//! Messages no honest member sends are errors, never panics.
+
+use super::harness::*;
+use crate::core::*;
+use proptest::prelude::*;
+use raft::eraftpb::{Entry, Message as RaftMessage, MessageType};
+
+fn message(kind: MessageType, change: impl FnOnce(&mut RaftMessage)) -> Message {
+    let mut message = RaftMessage {
+        msg_type: kind as i32,
+        from: 2,
+        to: 1,
+        term: 100,
+        ..RaftMessage::default()
+    };
+    change(&mut message);
+    Message(message)
+}
+
+fn entry(index: u64, term: u64) -> Entry {
+    Entry {
+        index,
+        term,
+        ..Entry::default()
+    }
+}
+
+#[test]
+fn each_forgery_is_refused() {
+    use MessageType as Kind;
+    let forgeries = [
+        message(Kind::MsgHup, |_| {}),
+        message(Kind::MsgBeat, |_| {}),
+        message(Kind::MsgCheckQuorum, |_| {}),
+        message(Kind::MsgUnreachable, |_| {}),
+        message(Kind::MsgSnapStatus, |_| {}),
+        message(Kind::MsgPropose, |m| m.entries = vec![entry(1, 1)]),
+        message(Kind::MsgPropose, |_| {}),
+        message(Kind::MsgSnapshot, |_| {}),
+        message(Kind::MsgAppend, |m| m.to = 3),
+        message(Kind::MsgAppend, |m| m.from = 0),
+        message(Kind::MsgAppend, |m| m.from = 1),
+        message(Kind::MsgAppend, |m| m.term = 0),
+        message(Kind::MsgAppend, |m| m.term = u64::MAX),
+        message(Kind::MsgAppend, |m| m.index = u64::MAX),
+        message(Kind::MsgAppend, |m| m.commit = u64::MAX),
+        message(Kind::MsgAppend, |m| m.entries = vec![entry(5, 1)]),
+        message(Kind::MsgAppend, |m| {
+            m.entries = vec![entry(1, 2), entry(2, 1)]
+        }),
+        message(Kind::MsgAppend, |m| m.entries = vec![entry(1, 101)]),
+        message(Kind::MsgAppend, |m| {
+            m.entries = vec![Entry {
+                entry_type: 9,
+                ..entry(1, 1)
+            }]
+        }),
+        message(Kind::MsgAppend, |m| {
+            m.entries = vec![Entry {
+                entry_type: 2,
+                data: vec![255],
+                ..entry(1, 1)
+            }]
+        }),
+        message(Kind::MsgHeartbeat, |m| m.commit = 50),
+        message(Kind::MsgAppendResponse, |m| (m.term, m.index) = (1, 50)),
+        message(Kind::MsgAppendResponse, |m| {
+            (m.term, m.reject, m.reject_hint) = (1, true, 50)
+        }),
+        message(Kind::MsgAppendResponse, |m| m.request_snapshot = 1),
+        message(Kind::MsgReadIndex, |m| m.term = 0),
+        message(Kind::MsgReadIndexResp, |_| {}),
+        Message(RaftMessage {
+            msg_type: 77,
+            from: 2,
+            to: 1,
+            term: 1,
+            ..RaftMessage::default()
+        }),
+    ];
+    let mut cluster = Cluster::led_by_one();
+    for forgery in forgeries {
+        let text = format!("{forgery:?}");
+        let leader = cluster.member(1);
+        let before = (
+            leader.core.term(),
+            leader.core.last_index(),
+            leader.core.committed_index(),
+        );
+        assert!(leader.core.step(forgery).is_err(), "accepted {text}");
+        let after = (
+            leader.core.term(),
+            leader.core.last_index(),
+            leader.core.committed_index(),
+        );
+        assert_eq!(before, after, "{text} changed the core");
+    }
+}
+
+#[test]
+fn a_response_of_a_stranger_is_refused() {
+    let mut cluster = Cluster::led_by_one();
+    let stranger = message(MessageType::MsgAppendResponse, |m| {
+        (m.from, m.term) = (9, 2)
+    });
+    assert_eq!(
+        cluster.member(1).core.step(stranger),
+        Err(StepError::Sender(9))
+    );
+}
+
+prop_compose! {
+    fn any_entry()(entry_type in 0..4_i32, term in 0..4_u64, index in 0..8_u64, data in prop::collection::vec(any::<u8>(), 0..30)) -> Entry {
+        Entry { entry_type, term, index, data, ..Entry::default() }
+    }
+}
+
+prop_compose! {
+    fn any_message()(
+        kind in 0..20_i32, from in 0..5_u64, term in prop_oneof![0..5_u64, Just(u64::MAX)],
+        log_term in 0..4_u64, index in prop_oneof![0..8_u64, any::<u64>()],
+        entries in prop::collection::vec(any_entry(), 0..3), commit in prop_oneof![0..8_u64, any::<u64>()],
+        commit_term in 0..4_u64, reject: bool, reject_hint in prop_oneof![0..8_u64, any::<u64>()],
+        context in prop::collection::vec(any::<u8>(), 0..26),
+    ) -> Message {
+        Message(RaftMessage {
+            msg_type: kind, to: 1, from, term, log_term, index, entries, commit, commit_term, reject, reject_hint, context,
+            ..RaftMessage::default()
+        })
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn random_messages_do_not_panic(messages in prop::collection::vec(any_message(), 1..40), leads: bool) {
+        let mut cluster = Cluster::led_by_one();
+        if !leads {
+            cluster.isolate(1);
+            cluster.member(1).restart();
+        }
+        let member = cluster.member(1);
+        for message in messages {
+            let _ = member.core.step(message);
+            member.take();
+            member.persist();
+            member.core.tick();
+        }
+    }
+}
