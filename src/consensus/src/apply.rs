@@ -77,7 +77,7 @@ impl<S: StateMachine> Apply<S> {
                     batches += 1;
                     // A command may have left something to clean up.
                     housekeeping_left = true;
-                    if batches % HOUSEKEEP_EVERY_BATCHES == 0 {
+                    if batches.is_multiple_of(HOUSEKEEP_EVERY_BATCHES) {
                         self.housekeep()?;
                     }
                 }

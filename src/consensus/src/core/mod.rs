@@ -419,10 +419,9 @@ impl Core {
         let log = &self.raw.raft.raft_log;
         // Becoming leader asserts that the whole log is durable.
         let durable = log.unstable_entries().is_empty() && log.persisted == log.last_index();
-        if self.is_alone() && self.raw.raft.state != StateRole::Leader && durable {
-            if let Err(error) = self.raw.campaign() {
-                ::log::warn!(target: "raft", "campaign: {error}");
-            }
+        let may_campaign = self.is_alone() && self.raw.raft.state != StateRole::Leader && durable;
+        if may_campaign && let Err(error) = self.raw.campaign() {
+            ::log::warn!(target: "raft", "campaign: {error}");
         }
     }
 
