@@ -2,5 +2,8 @@
 //! command line client. The product itself is the crate `placement-center`.
 
 pub mod args;
+mod clock;
+pub mod logging;
+pub mod server;
 pub mod settings;
 pub mod version;

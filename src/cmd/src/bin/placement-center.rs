@@ -1,19 +1,10 @@
-//! The server process. Dispatch and exit codes only.
+//! The server process: hands its surroundings to `cmd::server` and ends with the code it answers.
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
-    let arguments = match cmd::args::parse(std::env::args_os(), std::env::vars_os()) {
-        Ok(arguments) => arguments,
-        Err(error) => error.exit(),
-    };
-    let effective = match cmd::settings::Effective::load(&arguments.layers) {
-        Ok(effective) => effective,
-        Err(error) => {
-            eprintln!("placement-center: {error}");
-            return ExitCode::from(2);
-        }
-    };
-    print!("{}", effective.to_toml());
-    ExitCode::SUCCESS
+    ExitCode::from(cmd::server::run(std::env::args_os(), std::env::vars_os()))
 }

@@ -22,6 +22,7 @@ use placement_center::config::{Config, Invalid};
 pub use error::Error;
 pub use keys::{KEYS, Key};
 pub use logs::LogSettings;
+pub(crate) use paths::check_writable;
 
 use raw::Raw;
 

@@ -34,7 +34,7 @@ impl Effective {
 
 /// Probes the directory, or the nearest one above it when it does not exist yet, with a file that has
 /// no name (or loses it at once where the file system cannot do that).
-fn check_writable(path: &Path) -> Result<(), String> {
+pub fn check_writable(path: &Path) -> Result<(), String> {
     let existing =
         nearest_existing(path).map_err(|error| format!("{}: {error}", path.display()))?;
     if !existing.is_dir() {
