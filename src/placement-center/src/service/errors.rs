@@ -386,3 +386,6 @@ fn metadata(row: &Row) -> MetadataMap {
     }
     metadata
 }
+
+#[cfg(test)]
+mod tests;
