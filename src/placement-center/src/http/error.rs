@@ -3,34 +3,13 @@
 //! Owns how a failure looks on the wire. Which failure a refused key-value request becomes is decided
 //! by the table in `service::errors`; this file only prints it.
 
+use crate::service::errors::{LEADER_METADATA, OUTCOME_METADATA};
+use crate::service::{Failure, Outcome};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use std::borrow::Cow;
-
-/// Header that tells what became of a refused write: `not-applied` or `unknown`. The gRPC services use
-/// the same name as metadata.
-pub const OUTCOME_HEADER: HeaderName = HeaderName::from_static("placement-outcome");
-
-/// What became of a write that was answered with an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It had no effect and never will.
-    NotApplied,
-    /// It may have been applied; read before retrying.
-    Unknown,
-}
-
-impl Outcome {
-    /// The value of [`OUTCOME_HEADER`].
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Outcome::NotApplied => "not-applied",
-            Outcome::Unknown => "unknown",
-        }
-    }
-}
 
 /// A failure as the client sees it.
 #[derive(Clone, Debug)]
@@ -40,6 +19,7 @@ pub struct ApiError {
     message: Cow<'static, str>,
     hint: Cow<'static, str>,
     outcome: Option<Outcome>,
+    leader: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -63,6 +43,7 @@ impl ApiError {
             message: message.into(),
             hint: hint.into(),
             outcome: None,
+            leader: None,
         }
     }
 
@@ -124,10 +105,27 @@ impl IntoResponse for ApiError {
             hint: &self.hint,
         });
         let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
         if let Some(outcome) = self.outcome {
-            let value = HeaderValue::from_static(outcome.as_str());
-            response.headers_mut().insert(OUTCOME_HEADER, value);
+            headers.insert(OUTCOME_METADATA, HeaderValue::from_static(outcome.as_str()));
+        }
+        if let Some(leader) = self.leader {
+            headers.insert(LEADER_METADATA, HeaderValue::from(leader));
         }
         response
+    }
+}
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> ApiError {
+        let row = failure.row();
+        ApiError {
+            status: row.status,
+            code: row.word,
+            message: row.message,
+            hint: row.hint.into(),
+            outcome: Some(row.outcome),
+            leader: row.leader,
+        }
     }
 }

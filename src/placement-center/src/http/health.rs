@@ -51,7 +51,7 @@ impl Check {
             Check::SerializableRead => local_read(shared).await,
             Check::LinearizableRead => linearizable_read(shared).await,
             Check::NonLearner => {
-                let status = shared.parts.handle.status();
+                let status = shared.parts.context.handle().status();
                 let voter = status.voters.contains(&status.node_id);
                 if voter {
                     Ok(())
@@ -65,7 +65,7 @@ impl Check {
 
 async fn linearizable_read(shared: &Shared) -> Result<(), String> {
     let timeout = shared.limits.timeout;
-    match tokio::time::timeout(timeout, shared.parts.handle.read_barrier()).await {
+    match tokio::time::timeout(timeout, shared.parts.context.handle().read_barrier()).await {
         Ok(passed) => passed.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {timeout:?}")),
     }
@@ -73,14 +73,14 @@ async fn linearizable_read(shared: &Shared) -> Result<(), String> {
 
 /// Reads one key, the cheapest question that goes all the way to the state.
 async fn local_read(shared: &Shared) -> Result<(), String> {
-    let read = shared.disk_read(|parts| {
+    let read = shared.disk_read(|context| {
         let request = RangeRequest {
             key: b"health".as_slice().into(),
             limit: 1,
             serializable: true,
             ..Default::default()
         };
-        kv::range(&parts.state.view(), &request).map(drop)
+        kv::range(&context.state().view(), &request).map(drop)
     });
     match read.await {
         Ok(Ok(()) | Err(ReadFailure::Refused(_))) => Ok(()),
@@ -107,7 +107,7 @@ pub(super) async fn health(State(shared): State<Shared>, uri: Uri) -> Response {
 /// Why the node is unhealthy; empty when it is not.
 async fn unhealthy(shared: &Shared, serializable: bool, overlook_space: bool) -> String {
     let parts = &shared.parts;
-    if !overlook_space && parts.published.logical_bytes() > parts.config.storage.quota_bytes {
+    if !overlook_space && parts.context.is_over_quota() {
         return "ALARM NOSPACE".to_owned();
     }
     if let Err(reason) = local_read(shared).await {
@@ -116,7 +116,7 @@ async fn unhealthy(shared: &Shared, serializable: bool, overlook_space: bool) ->
     if serializable {
         return String::new();
     }
-    if parts.handle.status().leader.is_none() {
+    if parts.context.handle().status().leader.is_none() {
         return "RAFT NO LEADER".to_owned();
     }
     linearizable_read(shared)

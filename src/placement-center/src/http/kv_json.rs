@@ -2,6 +2,7 @@
 
 use super::decode::Query;
 use super::error::ApiError;
+use crate::service::Outcome;
 use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -65,6 +66,7 @@ pub(super) fn condition_failed(expected: i64) -> ApiError {
         message,
         hint,
     )
+    .with_outcome(Outcome::NotApplied)
 }
 
 /// 404: there is no such key.

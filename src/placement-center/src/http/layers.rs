@@ -1,7 +1,8 @@
 //! What every request passes on its way in and out: the panic net, counting, the body limit, the time
 //! limit, and the cut at shutdown. Also reads bodies, because only here are both limits known.
 
-use super::error::{ApiError, Outcome};
+use super::error::ApiError;
+use crate::service::Outcome;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;

@@ -3,14 +3,17 @@
 use super::Shared;
 use super::status::VERSION;
 use crate::metrics::text::{CONTENT_TYPE, Kind, Page};
-use crate::metrics::{consensus, process, store};
+use crate::metrics::{consensus, grpc_listener, process, rpcs, store};
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header;
 
 pub(super) async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     // A scrape must not fail because one figure cannot be had.
-    let disk_bytes = match shared.disk_read(|parts| parts.state.disk_bytes()).await {
+    let disk_bytes = match shared
+        .disk_read(|context| context.state().disk_bytes())
+        .await
+    {
         Ok(measured) => measured
             .inspect_err(|error| log::warn!("measure the disk usage: {error}"))
             .ok(),
@@ -18,13 +21,19 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     };
     let parts = &shared.parts;
     let mut page = Page::default();
-    consensus(&mut page, &parts.handle.status(), parts.handle.counters());
+    consensus(
+        &mut page,
+        &parts.context.handle().status(),
+        parts.context.handle().counters(),
+    );
     store(
         &mut page,
-        &parts.published,
+        parts.context.published(),
         parts.config.storage.quota_bytes,
         disk_bytes,
     );
+    rpcs(&mut page, parts.context.metrics());
+    grpc_listener(&mut page, parts.context.metrics());
     process(&mut page);
     requests(&mut page, &shared);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], page.finish())

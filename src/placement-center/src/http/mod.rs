@@ -6,6 +6,7 @@
 mod decode;
 mod error;
 mod health;
+mod kv;
 mod kv_json;
 mod layers;
 mod log_level;
@@ -15,7 +16,7 @@ mod shared;
 mod status;
 mod write_deadline;
 
-pub use error::{ApiError, OUTCOME_HEADER, Outcome};
+pub use error::ApiError;
 pub use layers::{Counters, Limits, panic_text};
 pub use log_level::{FacadeLevel, LogLevel};
 pub use server::{Bounds, serve};
@@ -24,7 +25,7 @@ pub use status::VERSION;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{any, get};
 
 /// All routes.
 pub fn router(shared: Shared) -> Router {
@@ -40,6 +41,12 @@ pub fn router(shared: Shared) -> Router {
         .route("/v1/status", get(status::status))
         .route("/v1/config", get(status::config))
         .route("/v1/log-level", get(log_level::get).put(log_level::put))
+        .route("/v1/kv", get(kv::list))
+        .route("/v1/kv/", any(kv::no_key))
+        .route(
+            "/v1/kv/{*key}",
+            get(kv::get).put(kv::put).delete(kv::delete),
+        )
         .with_state(shared);
     guarded(routes, limits)
 }
@@ -53,4 +60,4 @@ fn guarded(routes: Router, limits: Limits) -> Router {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

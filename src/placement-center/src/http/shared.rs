@@ -4,13 +4,10 @@ use super::LogLevel;
 use super::error::ApiError;
 use super::layers::{Counters, Limits};
 use crate::config::Config;
-use crate::kv::Published;
-use crate::machine::Reply;
 use crate::node::Addresses;
-use consensus::Handle;
+use crate::service::Context;
 use http::StatusCode;
 use std::sync::Arc;
-use storage::StateStore;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,16 +20,10 @@ const DISK_READS_MAX: usize = 4;
 pub struct Parts {
     /// The effective configuration.
     pub config: Arc<Config>,
-    /// The cluster's id.
-    pub cluster_id: u64,
     /// Where the node listens.
     pub addresses: Addresses,
-    /// The consensus group.
-    pub handle: Handle<Reply>,
-    /// The state, for reading.
-    pub state: StateStore,
-    /// Figures of the key-value store.
-    pub published: Arc<Published>,
+    /// The services that gRPC and HTTP share.
+    pub context: Arc<Context>,
     /// The switch of the logging system.
     pub log_level: Arc<dyn LogLevel>,
     /// Cancelled when requests still in flight at shutdown must be answered at once.
@@ -69,15 +60,15 @@ impl Shared {
     /// request may take.
     pub(super) async fn disk_read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Parts) -> T + Send + 'static,
+        read: impl FnOnce(&Context) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
         let reading = async {
             let permit = Arc::clone(&self.disk_reads).acquire_owned().await;
-            let parts = Arc::clone(&self.parts);
+            let context = Arc::clone(&self.parts.context);
             tokio::task::spawn_blocking(move || {
                 // Held until the read is over, also when nobody waits for it any more.
                 let _permit = permit;
-                read(&parts)
+                read(&context)
             })
             .await
         };

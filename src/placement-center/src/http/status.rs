@@ -4,6 +4,7 @@ use super::Shared;
 use super::decode::Query;
 use super::error::ApiError;
 use crate::config::{Config, LimitsConfig, RaftConfig, StorageConfig};
+use crate::service::etcd::ETCD_API_VERSION;
 use axum::Json;
 use axum::extract::State;
 use consensus::Role;
@@ -13,15 +14,12 @@ use serde_json::{Value, json};
 /// The version of this product.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The etcd API version this server speaks, as etcd's clients compare it.
-pub const ETCD_VERSION: &str = "3.5.0";
-
 const MIB: u64 = 1024 * 1024;
 
 pub(super) async fn version() -> Json<Value> {
     Json(json!({
-        "etcdserver": ETCD_VERSION,
-        "etcdcluster": ETCD_VERSION,
+        "etcdserver": ETCD_API_VERSION,
+        "etcdcluster": ETCD_API_VERSION,
         "placement_center": VERSION,
     }))
 }
@@ -31,18 +29,20 @@ pub(super) async fn status(
     uri: Uri,
 ) -> Result<Json<Value>, ApiError> {
     Query::parse(&uri, &[])?;
-    let disk_bytes = shared.disk_read(|parts| parts.state.disk_bytes()).await?;
+    let disk_bytes = shared
+        .disk_read(|context| context.state().disk_bytes())
+        .await?;
     let disk_bytes = disk_bytes
         .inspect_err(|error| log::warn!("measure the disk usage: {error}"))
         .ok();
     let parts = &shared.parts;
-    let (config, published) = (&parts.config, &parts.published);
-    let status = parts.handle.status();
+    let (config, published) = (&parts.config, parts.context.published());
+    let status = parts.context.handle().status();
     let logical_bytes = published.logical_bytes();
     Ok(Json(json!({
         "cluster_name": config.cluster_name,
         // As text: a 64-bit number does not survive JavaScript.
-        "cluster_id": format!("{:016x}", parts.cluster_id),
+        "cluster_id": format!("{:016x}", parts.context.identity().cluster_id),
         "node_id": config.node_id,
         "node_alias": config.node_alias,
         "role": role_name(status.role),
@@ -69,7 +69,7 @@ pub(super) async fn status(
         },
         "disk_bytes": disk_bytes,
         "addresses": { "grpc": parts.addresses.grpc.to_string(), "http": parts.addresses.http.to_string() },
-        "versions": { "placement_center": VERSION, "etcd_api": ETCD_VERSION },
+        "versions": { "placement_center": VERSION, "etcd_api": ETCD_API_VERSION },
         "uptime_seconds": shared.started.elapsed().as_secs(),
     })))
 }

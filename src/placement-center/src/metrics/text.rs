@@ -51,28 +51,27 @@ impl Page {
         self.head("histogram", name, help);
     }
 
-    /// One series of the histogram announced last. `buckets` are (upper bound, observations in this
-    /// bucket alone); observations beyond the last bound are in `count` only.
+    /// One series of the histogram announced last. `cumulative` are (upper bound, observations at or
+    /// below it) for the finite bounds; observations beyond the last one are in `count` only.
     pub fn histogram(
         &mut self,
         name: &str,
         labels: &[(&str, &str)],
-        buckets: &[(f64, u64)],
+        cumulative: &[(f64, u64)],
         sum: f64,
         count: u64,
     ) {
         let bucket = format!("{name}_bucket");
-        let mut below = 0;
-        for (bound, observed) in buckets {
-            below += observed;
+        for (bound, observed) in cumulative {
+            let bound = bound.to_string();
             self.sample(
                 &bucket,
-                &[labels, &[("le", bound.to_string().as_str())]].concat(),
-                below,
+                &[labels, &[("le", bound.as_str())]].concat(),
+                observed,
             );
         }
         // Buckets and count are read one after the other while others write; a page must stay monotonic.
-        let count = count.max(below);
+        let count = count.max(cumulative.last().map_or(0, |(_, observed)| *observed));
         self.sample(&bucket, &[labels, &[("le", "+Inf")]].concat(), count);
         self.sample(&format!("{name}_sum"), labels, sum);
         self.sample(&format!("{name}_count"), labels, count);
@@ -136,10 +135,10 @@ mod tests {
     }
 
     #[test]
-    fn buckets_are_cumulative_and_never_above_the_count() {
+    fn a_histogram_never_shows_buckets_above_its_count() {
         let mut page = Page::default();
         page.histogram_family("h", "H.");
-        page.histogram("h", &[("m", "x")], &[(0.001, 2), (0.5, 3)], 0.25, 4);
+        page.histogram("h", &[("m", "x")], &[(0.001, 2), (0.5, 5)], 0.25, 4);
         let text = page.finish();
         let samples: Vec<&str> = text.lines().skip(2).collect();
         assert_eq!(

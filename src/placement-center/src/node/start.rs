@@ -3,11 +3,12 @@
 use super::error::StartError;
 use super::identity::cluster_id;
 use super::tasks::Tasks;
-use super::{Listeners, Node};
+use super::{Addresses, Listeners, Node};
 use crate::config::Config;
 use crate::http::{self, LogLevel};
 use crate::kv::{self, Published};
 use crate::machine::{Machine, Reply};
+use crate::service::{self, Context, Identity};
 use consensus::{Group, Handle};
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -39,24 +40,34 @@ pub(super) async fn start(
             listener: "gRPC or HTTP",
             source,
         })?;
+    let grpc_listener = into_tokio("gRPC", listeners.grpc)?;
     let http_listener = into_tokio("HTTP", listeners.http)?;
     let opened = open(config.clone(), cluster_id).await?;
 
-    let stop = CancellationToken::new();
-    let cut = CancellationToken::new();
-    let mut tasks = Tasks::default();
+    let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
     let shutdown_timeout = config.limits.shutdown_timeout;
-    let bounds = http::Bounds::with_connections(config.limits.connections_max);
-    let shared = http::Shared::new(http::Parts {
-        config: Arc::new(config),
-        cluster_id,
-        addresses,
+    let context = Context::new(service::Parts {
         handle: opened.handle.clone(),
         state: opened.state,
         published: opened.published,
+        identity: identity(&config, cluster_id, addresses),
+        limits: config.limits.clone(),
+        quota_bytes: config.storage.quota_bytes,
+        cut: cut.clone(),
+    });
+    let bounds = http::Bounds::with_connections(config.limits.connections_max);
+    let shared = http::Shared::new(http::Parts {
+        config: Arc::new(config),
+        context: Arc::clone(&context),
+        addresses,
         log_level,
         cut: cut.clone(),
     });
+    let mut tasks = Tasks::default();
+    tasks.spawn(
+        "gRPC",
+        service::server::serve(grpc_listener, context, stop.clone().cancelled_owned()),
+    );
     let serving = http::serve(http_listener, http::router(shared), bounds, stop.clone());
     tasks.spawn("HTTP", async move {
         serving.await;
@@ -71,6 +82,23 @@ pub(super) async fn start(
         stop,
         cut,
     })
+}
+
+/// What clients are told about this node. They reach it at the addresses that are bound, which the
+/// configuration does not know where it says port 0.
+fn identity(config: &Config, cluster_id: u64, addresses: Addresses) -> Identity {
+    let peer_urls = config
+        .nodes
+        .get(&config.node_id)
+        .map(|address| format!("http://{address}"));
+    Identity {
+        cluster_id,
+        node_id: config.node_id,
+        alias: config.node_alias.clone(),
+        cluster_name: config.cluster_name.clone(),
+        client_urls: vec![format!("http://{}", addresses.grpc)],
+        peer_urls: peer_urls.into_iter().collect(),
+    }
 }
 
 fn into_tokio(

@@ -1,5 +1,6 @@
 //! Tests over real sockets. `client` speaks HTTP/1.1 byte by byte, because half of what is tested is
 //! what a proper client would never send.
+#![allow(clippy::disallowed_methods, reason = "tests spawn what they wait for")]
 
-mod client;
+pub(crate) mod client;
 mod transport;

@@ -26,7 +26,7 @@ impl KvService {
         KvService { context }
     }
 
-    async fn list(
+    pub(crate) async fn list(
         &self,
         request: ListPrefixRequest,
         deadline: Deadline,
@@ -47,7 +47,7 @@ impl KvService {
         })
     }
 
-    async fn written(
+    pub(crate) async fn written(
         &self,
         request: SetRequest,
         deadline: Deadline,
@@ -60,7 +60,7 @@ impl KvService {
         )
     }
 
-    async fn deleted(
+    pub(crate) async fn deleted(
         &self,
         request: DeleteRequest,
         deadline: Deadline,
@@ -72,7 +72,11 @@ impl KvService {
         )
     }
 
-    async fn got(&self, request: GetRequest, deadline: Deadline) -> Result<GetResponse, Failure> {
+    pub(crate) async fn got(
+        &self,
+        request: GetRequest,
+        deadline: Deadline,
+    ) -> Result<GetResponse, Failure> {
         let range = translate::get_range(request)?;
         Ok(translate::get_response(
             self.context.range(range, deadline).await?,
