@@ -1,1 +1,8 @@
-//! Tests.
+//! Tests of the whole group on one node: driver, threads and stores together, with faults.
+
+mod fixture;
+
+mod crashes;
+mod failures;
+mod restarts;
+mod serving;

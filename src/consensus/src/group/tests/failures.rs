@@ -1,0 +1,129 @@
+//! What kills a group, and what its clients are told then.
+
+use super::fixture::*;
+use crate::ProposeError;
+use crate::group::*;
+use crate::machine::MachineError;
+use bytes::Bytes;
+use storage::{Fault, LogWrite};
+
+const IN_FLIGHT: ProposeError = ProposeError::Stopping {
+    outcome_unknown: true,
+};
+const REFUSED: ProposeError = ProposeError::Stopping {
+    outcome_unknown: false,
+};
+
+async fn assert_dead(mut node: Node, expected: fn(&FatalError) -> bool) {
+    let error = in_time(node.group.failed()).await;
+    assert!(expected(&error), "died of {error:?}");
+    assert_eq!(node.put("after").await, Err(REFUSED));
+    assert_eq!(
+        in_time(node.handle.read_barrier()).await,
+        Err(crate::ReadError::Stopping)
+    );
+    assert!(in_time(node.group.shutdown(Duration::ZERO)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_failed_sync_is_fatal_and_acknowledges_nothing() {
+    for operation in 1..=2 {
+        let (disk, node) = ready().await;
+        node.put("before").await.unwrap();
+        disk.fail_at(disk.operations() + operation, Fault::Io);
+        let pending: Vec<_> = (0..5)
+            .map(|i| node.handle.submit(Bytes::from(i.to_string())).unwrap())
+            .collect();
+        let mut unknown = 0;
+        for reply in pending {
+            match in_time(reply).await {
+                Err(error) => unknown += usize::from(error == IN_FLIGHT),
+                Ok(_) => panic!("acknowledged what was not synced (operation {operation})"),
+            }
+        }
+        assert_eq!(unknown, 5);
+        assert_dead(node, |error| matches!(error, FatalError::WriteLog(_))).await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_fatal() {
+    let (disk, node) = ready().await;
+    disk.fail_at(disk.operations() + 1, Fault::NoSpace);
+    assert_eq!(node.put("x").await, Err(IN_FLIGHT));
+    assert_dead(node, |error| matches!(error, FatalError::WriteLog(_))).await;
+}
+
+#[tokio::test]
+async fn an_error_of_the_machine_is_fatal() {
+    let (_disk, node) = ready().await;
+    *node.probe.on_apply.lock().unwrap() = Some(Box::new(|_| {
+        Err(MachineError::Command("from the future".into()))
+    }));
+    assert_eq!(node.put("x").await, Err(IN_FLIGHT));
+    assert_dead(node, |error| {
+        matches!(error, FatalError::Apply { index: 2, .. })
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_panic_of_the_machine_is_fatal_and_says_what() {
+    let (_disk, node) = ready().await;
+    *node.probe.on_apply.lock().unwrap() = Some(Box::new(|_| panic!("planted")));
+    assert_eq!(node.put("x").await, Err(IN_FLIGHT));
+    let says = |error: &FatalError| matches!(error, FatalError::Panicked { part: "apply", message } if message == "planted");
+    assert_dead(node, says).await;
+}
+
+#[tokio::test]
+async fn an_entry_of_an_unknown_version_stops_the_node() {
+    let (disk, node) = ready().await;
+    node.put("x").await.unwrap();
+    node.kill().await;
+    disk.crash(storage::Crash::KeepAll);
+    let (directory, stores) = disk.open(FAMILIES).unwrap();
+    let last = stores.log.last_index();
+    let record = stores.log.read(last..last + 1, 0).unwrap().remove(0);
+    let mut entry = crate::log::codec::decode_entry(&record).unwrap();
+    (entry.index, entry.data) = (last + 1, b"\x09from the future".to_vec());
+    let records = vec![crate::log::codec::encode_entry(&entry)];
+    stores
+        .log
+        .write(
+            &LogWrite {
+                records,
+                values: Vec::new(),
+            },
+            true,
+        )
+        .unwrap();
+    let mut node = start_on(config(), directory, stores).unwrap();
+    let error = in_time(node.group.failed()).await;
+    assert!(matches!(error, FatalError::Payload { .. }), "{error:?}");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("version 9"), "{source}");
+}
+
+#[tokio::test]
+async fn a_failed_watermark_is_fatal() {
+    let disk = storage::MemoryDisk::new();
+    let (directory, stores) = disk.open(FAMILIES).unwrap();
+    // Operations of a first start: identity, founders (written, synced), first entry (written,
+    // synced), watermark with the vote. Fail each in turn; none may lead to a served command.
+    for operation in 1..=12 {
+        let disk = storage::MemoryDisk::new();
+        disk.fail_at(operation, Fault::Io);
+        let (directory, stores) = disk.open(FAMILIES).unwrap();
+        match start_on(config(), directory, stores) {
+            Err(_) => {}
+            Ok(mut node) => {
+                let served = node.put("x").await;
+                if served.is_err() {
+                    in_time(node.group.failed()).await;
+                }
+            }
+        }
+    }
+    drop((directory, stores));
+}

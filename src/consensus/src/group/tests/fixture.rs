@@ -1,0 +1,199 @@
+//! A small state machine and the ways the tests start and end a group.
+
+use super::super::*;
+use crate::machine::{ApplyContext, MachineError};
+use bytes::Bytes;
+use std::future::Future;
+use std::sync::Mutex as StdMutex;
+use storage::{Applied, ApplyBatch, Family, MemoryDisk, Read as _};
+
+pub(super) const FAMILY: Family = Family("ledger");
+pub(super) const FAMILIES: &[Family] = &[FAMILY];
+const COUNT: &[u8] = b"count";
+/// No test waits longer than this for anything.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+type OnApply = Box<dyn Fn(&[u8]) -> Result<(), MachineError> + Send>;
+
+/// What the machine lets a test see and do while it applies.
+#[derive(Default)]
+pub(super) struct Probe {
+    pub(super) contexts: StdMutex<Vec<ApplyContext>>,
+    /// Called with each command.
+    pub(super) on_apply: StdMutex<Option<OnApply>>,
+    /// Commands applied when `committed` was last called.
+    pub(super) published: StdMutex<u64>,
+    /// Steps of housekeeping to do before nothing is left.
+    pub(super) housekeeping: StdMutex<u32>,
+}
+
+/// Stores each command under itself, numbered; replies with the number.
+pub(super) struct Ledger {
+    count: u64,
+    pub(super) probe: Arc<Probe>,
+}
+
+impl Ledger {
+    pub(super) fn open(state: &StateStore, probe: Arc<Probe>) -> Self {
+        Ledger {
+            count: count(state),
+            probe,
+        }
+    }
+}
+
+pub(super) fn count(state: &StateStore) -> u64 {
+    let stored = state.view().get(FAMILY, COUNT).unwrap();
+    stored.map_or(0, |bytes| {
+        u64::from_be_bytes(bytes.as_ref().try_into().unwrap())
+    })
+}
+
+pub(super) fn number_of(state: &StateStore, command: &str) -> Option<u64> {
+    let stored = state.view().get(FAMILY, command.as_bytes()).unwrap()?;
+    Some(u64::from_be_bytes(stored.as_ref().try_into().unwrap()))
+}
+
+impl StateMachine for Ledger {
+    type Reply = u64;
+
+    fn apply(
+        &mut self,
+        context: ApplyContext,
+        command: Bytes,
+        batch: &mut ApplyBatch<'_>,
+    ) -> Result<u64, MachineError> {
+        if let Some(on_apply) = self.probe.on_apply.lock().unwrap().as_ref() {
+            on_apply(&command)?;
+        }
+        self.count += 1;
+        batch.put(FAMILY, COUNT, &self.count.to_be_bytes());
+        batch.put(FAMILY, &command, &self.count.to_be_bytes());
+        self.probe.contexts.lock().unwrap().push(context);
+        Ok(self.count)
+    }
+
+    fn committed(&mut self, _applied: Applied) {
+        *self.probe.published.lock().unwrap() = self.count;
+    }
+
+    fn housekeep(&mut self, batch: &mut ApplyBatch<'_>) -> Result<bool, MachineError> {
+        let mut left = self.probe.housekeeping.lock().unwrap();
+        if *left > 0 {
+            *left -= 1;
+            batch.put(FAMILY, b"housekeeping", &left.to_be_bytes());
+        }
+        Ok(*left > 0)
+    }
+}
+
+pub(super) fn config() -> Config {
+    Config {
+        node_id: 1,
+        founding_voters: vec![1],
+        cluster_id: 77,
+        heartbeat: Duration::from_millis(10),
+        election: Duration::from_millis(100),
+        seed: 1,
+        proposals_count_max: 20_000,
+        proposals_bytes_max: 64 << 20,
+        command_bytes_max: 2 << 20,
+        log_retention_entries: 1000,
+        log_retention_bytes: 64 << 20,
+    }
+}
+
+/// A running group and what a test looks at.
+pub(super) struct Node {
+    pub(super) handle: Handle<u64>,
+    pub(super) group: Group,
+    pub(super) state: StateStore,
+    pub(super) log: storage::LogStore,
+    pub(super) probe: Arc<Probe>,
+}
+
+pub(super) fn start_on(
+    config: Config,
+    directory: DataDir,
+    stores: Stores,
+) -> Result<Node, StartError> {
+    let probe = Arc::new(Probe::default());
+    start_with(config, directory, stores, probe)
+}
+
+pub(super) fn start_with(
+    config: Config,
+    directory: DataDir,
+    stores: Stores,
+    probe: Arc<Probe>,
+) -> Result<Node, StartError> {
+    let (state, log) = (stores.state.clone(), stores.log.clone());
+    let machine = Ledger::open(&state, Arc::clone(&probe));
+    let (handle, group) = Group::start(config, directory, stores, machine)?;
+    Ok(Node {
+        handle,
+        group,
+        state,
+        log,
+        probe,
+    })
+}
+
+pub(super) fn start(disk: &MemoryDisk) -> Node {
+    let (directory, stores) = disk.open(FAMILIES).unwrap();
+    start_on(config(), directory, stores).unwrap()
+}
+
+/// A node on a fresh disk, ready to serve.
+pub(super) async fn ready() -> (MemoryDisk, Node) {
+    let disk = MemoryDisk::new();
+    let node = start(&disk);
+    in_time(node.handle.read_barrier()).await.unwrap();
+    (disk, node)
+}
+
+impl Node {
+    /// Ends the group as a crash of the process would, and waits until its threads are gone.
+    pub(super) async fn kill(mut self) {
+        if let Some(task) = self.group.driver.0.take() {
+            task.abort();
+            let _ = in_time(task).await;
+        }
+        let threads = std::mem::take(&mut self.group.rest.threads);
+        let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
+        in_time(tokio::task::spawn_blocking(join)).await.unwrap();
+    }
+
+    pub(super) async fn stop(self) {
+        in_time(self.group.shutdown(PATIENCE)).await.unwrap();
+    }
+
+    pub(super) async fn put(&self, command: &str) -> Result<u64, crate::ProposeError> {
+        in_time(
+            self.handle
+                .propose(Bytes::copy_from_slice(command.as_bytes())),
+        )
+        .await
+    }
+
+    /// Yields until the status fulfils a condition.
+    pub(super) async fn until(&self, condition: impl Fn(&crate::Status) -> bool) {
+        let wait = async {
+            while !condition(&self.handle.status()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        in_time(wait).await;
+    }
+
+    pub(super) fn syncs(&self) -> u64 {
+        self.handle.counters().syncs.load(Ordering::Relaxed)
+    }
+}
+
+/// Fails the test instead of waiting for ever.
+pub(super) async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("the test does not hang")
+}
