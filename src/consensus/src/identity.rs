@@ -48,6 +48,12 @@ impl Keeper {
         self.identity.incarnation
     }
 
+    /// The watermark last saved.
+    #[cfg(test)]
+    pub(crate) fn watermark(&self) -> Watermark {
+        self.identity.watermark
+    }
+
     /// Term and vote are durable in the log; called before the vote leaves the node.
     pub(crate) fn save_ballot(&mut self, ballot: Ballot) -> Result<(), storage::Error> {
         self.save(Watermark {

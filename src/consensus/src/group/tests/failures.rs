@@ -27,28 +27,31 @@ async fn assert_dead(mut node: Node, expected: fn(&FatalError) -> bool) {
 
 #[tokio::test]
 async fn a_failed_sync_is_fatal_and_acknowledges_nothing() {
-    for operation in 1..=2 {
-        let (disk, node) = ready().await;
+    // The next operation is the synced write of the log, the one after it the commit of the state.
+    let outcomes: [fn(&FatalError) -> bool; 2] = [
+        |error| matches!(error, FatalError::WriteLog(_)),
+        |error| matches!(error, FatalError::CommitState { .. }),
+    ];
+    for (operation, expected) in (1..).zip(outcomes) {
+        let (disk, node) = ready_with(still()).await;
         node.put("before").await.unwrap();
         disk.fail_at(disk.operations() + operation, Fault::Io);
-        let pending: Vec<_> = (0..5)
-            .map(|i| node.handle.submit(Bytes::from(i.to_string())).unwrap())
-            .collect();
-        let mut unknown = 0;
+        let submit = |i: usize| node.handle.submit(Bytes::from(i.to_string())).unwrap();
+        let pending: Vec<_> = (0..5).map(submit).collect();
         for reply in pending {
-            match in_time(reply).await {
-                Err(error) => unknown += usize::from(error == IN_FLIGHT),
-                Ok(_) => panic!("acknowledged what was not synced (operation {operation})"),
-            }
+            assert_eq!(
+                in_time(reply).await,
+                Err(IN_FLIGHT),
+                "operation {operation}"
+            );
         }
-        assert_eq!(unknown, 5);
-        assert_dead(node, |error| matches!(error, FatalError::WriteLog(_))).await;
+        assert_dead(node, expected).await;
     }
 }
 
 #[tokio::test]
 async fn a_full_disk_is_fatal() {
-    let (disk, node) = ready().await;
+    let (disk, node) = ready_with(still()).await;
     disk.fail_at(disk.operations() + 1, Fault::NoSpace);
     assert_eq!(node.put("x").await, Err(IN_FLIGHT));
     assert_dead(node, |error| matches!(error, FatalError::WriteLog(_))).await;
@@ -107,23 +110,23 @@ async fn an_entry_of_an_unknown_version_stops_the_node() {
 
 #[tokio::test]
 async fn a_failed_watermark_is_fatal() {
-    let disk = storage::MemoryDisk::new();
-    let (directory, stores) = disk.open(FAMILIES).unwrap();
-    // Operations of a first start: identity, founders (written, synced), first entry (written,
-    // synced), watermark with the vote. Fail each in turn; none may lead to a served command.
-    for operation in 1..=12 {
+    let died_of_watermark = async |operation: u64| {
         let disk = storage::MemoryDisk::new();
         disk.fail_at(operation, Fault::Io);
-        let (directory, stores) = disk.open(FAMILIES).unwrap();
-        match start_on(config(), directory, stores) {
-            Err(_) => {}
-            Ok(mut node) => {
-                let served = node.put("x").await;
-                if served.is_err() {
-                    in_time(node.group.failed()).await;
-                }
-            }
+        let (directory, stores) = disk.open(FAMILIES).ok()?;
+        let mut node = start_on(still(), directory, stores).ok()?;
+        if node.put("x").await.is_ok() {
+            return None;
         }
+        let error = in_time(node.group.failed()).await;
+        Some(matches!(error, FatalError::SaveWatermark(_)))
+    };
+    let mut deaths = 0;
+    for operation in 1..=12 {
+        deaths += usize::from(died_of_watermark(operation).await == Some(true));
     }
-    drop((directory, stores));
+    assert_eq!(
+        deaths, 1,
+        "the vote of the first start is guarded by one save of the watermark"
+    );
 }

@@ -103,6 +103,15 @@ pub(super) fn config() -> Config {
     }
 }
 
+/// A configuration whose clock stands still, so that a test knows each storage operation.
+pub(super) fn still() -> Config {
+    Config {
+        heartbeat: Duration::from_secs(600),
+        election: Duration::from_secs(6000),
+        ..config()
+    }
+}
+
 /// A running group and what a test looks at.
 pub(super) struct Node {
     pub(super) handle: Handle<u64>,
@@ -146,8 +155,13 @@ pub(super) fn start(disk: &MemoryDisk) -> Node {
 
 /// A node on a fresh disk, ready to serve.
 pub(super) async fn ready() -> (MemoryDisk, Node) {
+    ready_with(config()).await
+}
+
+pub(super) async fn ready_with(config: Config) -> (MemoryDisk, Node) {
     let disk = MemoryDisk::new();
-    let node = start(&disk);
+    let (directory, stores) = disk.open(FAMILIES).unwrap();
+    let node = start_on(config, directory, stores).unwrap();
     in_time(node.handle.read_barrier()).await.unwrap();
     (disk, node)
 }
@@ -165,7 +179,11 @@ impl Node {
     }
 
     pub(super) async fn stop(self) {
-        in_time(self.group.shutdown(PATIENCE)).await.unwrap();
+        self.stop_within(PATIENCE).await;
+    }
+
+    pub(super) async fn stop_within(self, deadline: Duration) {
+        in_time(self.group.shutdown(deadline)).await.unwrap();
     }
 
     pub(super) async fn put(&self, command: &str) -> Result<u64, crate::ProposeError> {

@@ -81,7 +81,7 @@ async fn stop_without_time_says_what_happened_to_each() {
     let pending: Vec<_> = (0..100)
         .map(|i| node.handle.submit(Bytes::from(i.to_string())).unwrap())
         .collect();
-    in_time(node.group.shutdown(Duration::ZERO)).await.unwrap();
+    node.stop_within(Duration::ZERO).await;
     let mut replies = Vec::new();
     for reply in pending {
         replies.push(in_time(reply).await);
@@ -377,14 +377,11 @@ async fn the_log_is_truncated_behind_the_flushed_state() {
 
 #[tokio::test]
 async fn the_watermark_follows_the_log() {
-    let (disk, node) = ready().await;
+    let (_disk, node) = ready().await;
     node.put("x").await.unwrap();
+    let identity = Arc::clone(&node.group.rest.identity);
     let saved = async {
-        loop {
-            let (directory, _) = disk.open(FAMILIES).unwrap();
-            if directory.identity().unwrap().watermark.index >= 2 {
-                return;
-            }
+        while identity.lock().unwrap().watermark().index < 2 {
             tokio::task::yield_now().await;
         }
     };
