@@ -16,7 +16,7 @@ pub(super) struct Damaged {
 
 impl From<Damaged> for storage::Error {
     fn from(damaged: Damaged) -> Self {
-        storage::Error::Placeholder(damaged.to_string())
+        storage::Error::Corrupt(damaged.to_string())
     }
 }
 

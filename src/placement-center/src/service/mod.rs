@@ -150,3 +150,8 @@ impl Context {
         }
     }
 }
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
