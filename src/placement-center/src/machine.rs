@@ -128,3 +128,6 @@ fn decode(mut bytes: Bytes) -> Result<command::Command, MachineError> {
         .command
         .ok_or_else(|| MachineError::Command("its kind is not known".to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

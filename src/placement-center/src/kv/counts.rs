@@ -7,17 +7,18 @@ use super::key::Span;
 use super::{COUNT, CURRENT};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
-use storage::Result;
-use storage::{ApplyBatch, Cursor, Order, Read};
+use storage::{ApplyBatch, Cursor, Order, Read, Result};
+
+// Tests make do with tiny buckets, so that few keys meet every case.
 
 /// A bucket beyond this is split by housekeeping. Small, because each edge of a count scans up to one
 /// bucket; not smaller, because a count also walks one row per whole bucket.
-const BUCKET_KEYS_MAX: u64 = 256;
+const BUCKET_KEYS_MAX: u64 = if cfg!(test) { 4 } else { 256 };
 /// A bucket beyond this is split by the change that filled it: housekeeping has not come round under
 /// load, and counts must not degrade into walks.
-const BUCKET_KEYS_URGENT: u64 = 1024;
+const BUCKET_KEYS_URGENT: u64 = if cfg!(test) { 8 } else { 1024 };
 /// About this many keys go into each bucket of a split, so that it has room to grow.
-const BUCKET_KEYS_SPLIT: u64 = 128;
+const BUCKET_KEYS_SPLIT: u64 = if cfg!(test) { 2 } else { 128 };
 
 /// The writer's copy of all buckets: a change finds its bucket without touching the store.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -30,6 +30,13 @@ impl<'a> Span<'a> {
         }
     }
 
+    pub(super) fn contains(&self, key: &[u8]) -> bool {
+        match *self {
+            Span::Key(own) => own == key,
+            Span::Range { start, end } => start <= key && end.is_none_or(|end| key < end),
+        }
+    }
+
     /// An inverted range holds nothing.
     pub(super) fn is_empty(&self) -> bool {
         matches!(self, Span::Range { start, end: Some(end) } if start >= end)

@@ -6,8 +6,7 @@ use super::key::Position;
 use super::record::number;
 use bytes::{Buf, BufMut};
 use prost::encoding::encode_varint;
-use storage::Result;
-use storage::{ApplyBatch, Read};
+use storage::{ApplyBatch, Read, Result};
 
 const KEY: &[u8] = b"counters";
 const LAYOUT_V1: u8 = 1;

@@ -15,10 +15,12 @@ mod intervals;
 mod key;
 mod meta;
 mod page;
+mod past;
 mod published;
 mod range;
 mod record;
 mod refusal;
+mod select;
 mod snapshot;
 mod store;
 mod sweep;
@@ -72,3 +74,5 @@ pub fn txn_read<R: Read>(reader: &R, request: &TxnRequest) -> Result<TxnResponse
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

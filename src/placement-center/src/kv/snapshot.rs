@@ -8,8 +8,7 @@ use super::{CURRENT, HISTORY, Refusal};
 use bytes::Bytes;
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
-use storage::Result;
-use storage::{Cursor, Order, Read};
+use storage::{Cursor, Order, Read, Result};
 
 /// The store as one reader sees it.
 pub(super) struct Snapshot<'r, R> {

@@ -8,8 +8,7 @@ use super::snapshot::Snapshot;
 use super::write::Writer;
 use super::{META, Published, Refusal, check_delete_range, check_put, check_txn, sweep, txn};
 use protocol::etcdserverpb::*;
-use storage::Result;
-use storage::{ApplyBatch, Read};
+use storage::{ApplyBatch, Read, Result};
 
 /// The writer's side of the key-value store. What it keeps in memory is what the newest batch says; it
 /// must not outlive a batch that was dropped instead of committed.

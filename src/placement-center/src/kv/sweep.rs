@@ -3,13 +3,13 @@
 
 use super::key::{Position, history_key};
 use super::meta::{Meta, Sweep};
-use super::record::{Change, version_bytes};
+use super::record::{Change, Replaced, version_bytes};
 use super::{HISTORY, REVISION};
-use storage::Result;
-use storage::{ApplyBatch, Order, Read};
+use storage::{ApplyBatch, Order, Read, Result};
 
-/// Rows looked at in one step: a fraction of a millisecond of work.
-pub(super) const STEP_ROWS: usize = 200;
+/// Rows looked at in one step: a fraction of a millisecond of work. (Few in tests, so that small
+/// sweeps have many steps.)
+const STEP_ROWS: usize = if cfg!(test) { 3 } else { 200 };
 
 /// Does one step; false when nothing was left to do.
 pub(super) fn step(meta: &mut Meta, batch: &mut ApplyBatch<'_>) -> Result<bool> {
@@ -20,15 +20,13 @@ pub(super) fn step(meta: &mut Meta, batch: &mut ApplyBatch<'_>) -> Result<bool> 
     let mut key = Vec::new();
     for (position, row) in &rows {
         let change = Change::decode(row)?;
-        let freed = forget(
-            batch,
-            &mut key,
-            *position,
-            &change,
-            meta.swept,
-            sweep.target,
-        );
-        meta.logical_bytes = meta.logical_bytes.saturating_sub(freed);
+        for version in released(*position, &change, meta.swept, sweep.target) {
+            history_key(change.key, version.position.main, &mut key);
+            batch.delete(HISTORY, &key);
+            batch.delete(REVISION, &version.position.encode());
+            let freed = version_bytes(change.key.len(), version.value_bytes);
+            meta.logical_bytes = meta.logical_bytes.saturating_sub(freed);
+        }
     }
     match rows.last() {
         Some((last, _)) if rows.len() == STEP_ROWS => {
@@ -77,29 +75,20 @@ fn rows(batch: &ApplyBatch<'_>, sweep: Sweep) -> Result<Vec<(Position, Vec<u8>)>
     Ok(rows)
 }
 
-/// Deletes what the change at `position` lets go; returns its logical size.
-fn forget(
-    batch: &mut ApplyBatch<'_>,
-    key: &mut Vec<u8>,
+/// The versions that the change at `position` lets go, now that revisions below `target` are forgotten
+/// and a sweep up to `swept` has been.
+fn released(
     position: Position,
     change: &Change<'_>,
     swept: i64,
     target: i64,
-) -> u64 {
-    let mut freed = 0;
+) -> impl Iterator<Item = Replaced> {
     // Changes up to `swept` let go of what they replaced in an earlier sweep.
-    if let Some(replaced) = change.replaced.filter(|_| position.main > swept) {
-        history_key(change.key, replaced.position.main, key);
-        batch.delete(HISTORY, key);
-        batch.delete(REVISION, &replaced.position.encode());
-        freed += version_bytes(change.key.len(), replaced.value_bytes);
-    }
+    let replaced = change.replaced.filter(|_| position.main > swept);
     // A tombstone at the compacted revision itself stays: a watch may still start there and must see it.
-    if change.is_tombstone && position.main < target {
-        history_key(change.key, position.main, key);
-        batch.delete(HISTORY, key);
-        batch.delete(REVISION, &position.encode());
-        freed += version_bytes(change.key.len(), 0);
-    }
-    freed
+    let tombstone = (change.is_tombstone && position.main < target).then_some(Replaced {
+        position,
+        value_bytes: 0,
+    });
+    replaced.into_iter().chain(tombstone)
 }
