@@ -3,7 +3,6 @@
 use super::decode::Query;
 use super::error::ApiError;
 use crate::service::Outcome;
-use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -130,7 +129,7 @@ pub(super) fn raw(item: Item) -> Response {
             HeaderValue::from(item.version),
         ),
     ];
-    (headers, Bytes::from(item.value)).into_response()
+    (headers, item.value).into_response()
 }
 
 /// The entity tag of a key: what `If-Match` takes.

@@ -3,7 +3,7 @@
 use super::Shared;
 use super::status::VERSION;
 use crate::metrics::text::{CONTENT_TYPE, Kind, Page};
-use crate::metrics::{consensus, grpc_listener, process, rpcs, store};
+use crate::metrics::{consensus, grpc_listener, process, rpcs, store, syncs};
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header;
@@ -32,6 +32,7 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
         parts.config.storage.quota_bytes,
         disk_bytes,
     );
+    syncs(&mut page, parts.context.handle().counters());
     rpcs(&mut page, parts.context.metrics());
     grpc_listener(&mut page, parts.context.metrics());
     process(&mut page);

@@ -61,7 +61,7 @@ pub(super) async fn status(
         "proposals_pending": status.proposals_pending,
         "kv": {
             "revision": published.revision(),
-            "compacted_revision": published.compacted_revision(),
+            "compacted_revision": published.compacted_revision().max(0),
             "keys": published.keys(),
             "logical_bytes": logical_bytes,
             "quota_bytes": config.storage.quota_bytes,

@@ -11,7 +11,7 @@ use crate::kv::Published;
 use crate::service::metrics::{LATENCY_BOUNDS_MICROS, Metrics, Rpc};
 use consensus::{Counters, Role, Status};
 use std::sync::atomic::{AtomicU64, Ordering};
-use text::{Kind, Page};
+use text::{Kind, Observed, Page};
 use tonic::Code;
 
 const MICROS_PER_SECOND: f64 = 1e6;
@@ -142,6 +142,23 @@ pub fn consensus(page: &mut Page, status: &Status, counters: &Counters) {
     );
 }
 
+/// How long the log takes to become durable.
+pub fn syncs(page: &mut Page, counters: &Counters) {
+    let read = counters.sync_duration.read();
+    let finite = read
+        .buckets
+        .into_iter()
+        .filter(|(bound, _)| bound.is_finite());
+    let observed = Observed {
+        cumulative: finite.collect(),
+        sum: read.sum_seconds,
+        count: read.count,
+    };
+    let name = "etcd_disk_wal_fsync_duration_seconds";
+    page.histogram_family(name, "Time to sync the log.");
+    page.histogram(name, &[], &observed);
+}
+
 /// The figures of the gRPC services.
 pub fn rpcs(page: &mut Page, metrics: &Metrics) {
     let labels = Rpc::ALL.map(|rpc| (rpc, rpc.service(), rpc.method(), rpc.kind()));
@@ -184,14 +201,12 @@ pub fn rpcs(page: &mut Page, metrics: &Metrics) {
             ("grpc_service", service),
             ("grpc_type", kind),
         ];
-        let seconds = figures.micros_total() as f64 / MICROS_PER_SECOND;
-        page.histogram(
-            name,
-            &labels,
-            &cumulative(figures.latency()),
-            seconds,
-            figures.handled_total(),
-        );
+        let observed = Observed {
+            cumulative: cumulative(figures.latency()),
+            sum: figures.micros_total() as f64 / MICROS_PER_SECOND,
+            count: figures.handled_total(),
+        };
+        page.histogram(name, &labels, &observed);
     }
 }
 
@@ -287,7 +302,7 @@ pub fn store(page: &mut Page, published: &Published, quota_bytes: u64, disk_byte
         Gauge,
         "etcd_debugging_mvcc_compact_revision",
         "Revision up to which history is compacted.",
-        published.compacted_revision(),
+        published.compacted_revision().max(0),
     );
 }
 

@@ -17,6 +17,18 @@ pub enum Kind {
     Gauge,
 }
 
+/// What one series of a histogram has seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// (upper bound, observations at or below it), for the finite bounds. What was beyond the last one
+    /// is in `count` alone.
+    pub cumulative: Vec<(f64, u64)>,
+    /// Sum of all observations.
+    pub sum: f64,
+    /// Number of all observations.
+    pub count: u64,
+}
+
 /// A page of metrics under construction.
 #[derive(Debug, Default)]
 pub struct Page {
@@ -51,29 +63,22 @@ impl Page {
         self.head("histogram", name, help);
     }
 
-    /// One series of the histogram announced last. `cumulative` are (upper bound, observations at or
-    /// below it) for the finite bounds; observations beyond the last one are in `count` only.
-    pub fn histogram(
-        &mut self,
-        name: &str,
-        labels: &[(&str, &str)],
-        cumulative: &[(f64, u64)],
-        sum: f64,
-        count: u64,
-    ) {
+    /// One series of the histogram announced last.
+    pub fn histogram(&mut self, name: &str, labels: &[(&str, &str)], observed: &Observed) {
         let bucket = format!("{name}_bucket");
-        for (bound, observed) in cumulative {
+        for (bound, count) in &observed.cumulative {
             let bound = bound.to_string();
             self.sample(
                 &bucket,
                 &[labels, &[("le", bound.as_str())]].concat(),
-                observed,
+                count,
             );
         }
         // Buckets and count are read one after the other while others write; a page must stay monotonic.
-        let count = count.max(cumulative.last().map_or(0, |(_, observed)| *observed));
+        let below = observed.cumulative.last().map_or(0, |(_, count)| *count);
+        let count = observed.count.max(below);
         self.sample(&bucket, &[labels, &[("le", "+Inf")]].concat(), count);
-        self.sample(&format!("{name}_sum"), labels, sum);
+        self.sample(&format!("{name}_sum"), labels, observed.sum);
         self.sample(&format!("{name}_count"), labels, count);
     }
 
@@ -138,7 +143,12 @@ mod tests {
     fn a_histogram_never_shows_buckets_above_its_count() {
         let mut page = Page::default();
         page.histogram_family("h", "H.");
-        page.histogram("h", &[("m", "x")], &[(0.001, 2), (0.5, 5)], 0.25, 4);
+        let observed = Observed {
+            cumulative: vec![(0.001, 2), (0.5, 5)],
+            sum: 0.25,
+            count: 4,
+        };
+        page.histogram("h", &[("m", "x")], &observed);
         let text = page.finish();
         let samples: Vec<&str> = text.lines().skip(2).collect();
         assert_eq!(

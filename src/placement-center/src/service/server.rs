@@ -70,13 +70,19 @@ pub async fn serve(
         }
     }
     connections.running.shutdown().await;
-    // Their connections are gone, and `cut` ends what they may still wait for.
-    context.cut.cancel();
+    // A request whose client has gone may still wait for its reply. `cut` ends that, but it also ends
+    // what the HTTP API has in flight, so it comes only when waiting did not help.
     if tokio::time::timeout(CLOSE_TIME, requests.wait())
         .await
         .is_err()
     {
-        log::warn!(target: LOG_TARGET, "{} requests did not end in time", requests.len());
+        context.cut.cancel();
+        if tokio::time::timeout(CLOSE_TIME, requests.wait())
+            .await
+            .is_err()
+        {
+            log::warn!(target: LOG_TARGET, "{} requests did not end in time", requests.len());
+        }
     }
     Ok(())
 }

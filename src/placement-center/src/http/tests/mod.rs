@@ -3,4 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests spawn what they wait for")]
 
 pub(crate) mod client;
+mod keys;
+mod observe;
+mod server;
 mod transport;
