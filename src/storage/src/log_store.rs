@@ -64,7 +64,10 @@ impl LogStore {
     pub(crate) fn open(engine: Engine) -> Result<LogStore> {
         let latest = engine.latest();
         let first = match latest.get(META_FAMILY, FIRST_KEY)? {
-            Some(bytes) => index_of(&bytes)?,
+            Some(sealed) => match unseal(FIRST_KEY, &sealed) {
+                Some(bytes) => index_of(&bytes)?,
+                None => return Err(Error::Corrupt("the log's first index".into())),
+            },
             None => FIRST_INDEX,
         };
         let last = end_of(&latest, Order::Reverse)?.unwrap_or(first - 1);
@@ -237,7 +240,7 @@ impl LogStore {
             Change::Put {
                 family: META_FAMILY,
                 key: Cow::Borrowed(FIRST_KEY),
-                value: key(first),
+                value: seal(FIRST_KEY, &first.to_be_bytes()),
             },
             put_value(BOUNDARY_NAME, boundary),
         ];
@@ -283,15 +286,26 @@ fn check_contiguous(records: &[Record], first: u64, last: u64) -> Result<()> {
     Ok(())
 }
 
-/// Index of the lowest (Forward) or highest (Reverse) record.
+/// Index of the lowest (Forward) or highest (Reverse) record, which must be intact: the end of the
+/// log is where a failing disk shows first.
 fn end_of(latest: &EngineView<'_>, order: Order) -> Result<Option<u64>> {
     let cursor = latest.scan(LOG_FAMILY, &[], None, order)?;
-    cursor.entry().map(|(key, _)| index_of(key)).transpose()
+    let Some((key, sealed)) = cursor.entry() else {
+        return Ok(None);
+    };
+    let index = index_of(key)?;
+    match unseal(key, sealed) {
+        Some(_) => Ok(Some(index)),
+        None => Err(Error::Corrupt(format!(
+            "log record {index}: wrong checksum"
+        ))),
+    }
 }
 
 fn index_of(bytes: &[u8]) -> Result<u64> {
     match bytes.try_into().map(u64::from_be_bytes) {
-        Ok(index) if index >= FIRST_INDEX => Ok(index),
+        // The highest number is left free, so that one past the last index is a number too.
+        Ok(index) if (FIRST_INDEX..u64::MAX).contains(&index) => Ok(index),
         _ => Err(Error::Corrupt(format!("{bytes:02x?} is no log index"))),
     }
 }

@@ -140,3 +140,6 @@ fn file_error(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Erro
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,12 +4,11 @@
 
 use super::memory_disk::Device;
 use super::{Change, Changes, Durability};
-use crate::cursor::MapCursor;
+use crate::cursor::{MapCursor, Table};
 use crate::error::EngineError;
 use crate::{Family, Order};
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -18,7 +17,7 @@ type EngineResult<T> = std::result::Result<T, EngineError>;
 /// Contents of all families at one moment; cloning shares the tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Image {
-    tables: BTreeMap<String, Arc<BTreeMap<Box<[u8]>, Bytes>>>,
+    tables: BTreeMap<String, Arc<Table<Bytes>>>,
 }
 
 impl Image {
@@ -28,7 +27,7 @@ impl Image {
         }
     }
 
-    fn table(&self, family: &str) -> &BTreeMap<Box<[u8]>, Bytes> {
+    fn table(&self, family: &str) -> &Table<Bytes> {
         match self.tables.get(family) {
             Some(table) => table,
             None => panic!("family {family} was not named when the store was opened"),
@@ -57,10 +56,7 @@ impl Image {
                     table.remove(key.as_ref());
                 }
                 Change::DeleteRange { from, to, .. } if from < to => {
-                    let bounds: (Bound<Box<[u8]>>, Bound<Box<[u8]>>) = (
-                        Bound::Included(from.as_ref().into()),
-                        Bound::Excluded(to.as_ref().into()),
-                    );
+                    let bounds = Box::from(from.as_ref())..Box::from(to.as_ref());
                     table.extract_if(bounds, |_, _| true).for_each(drop);
                 }
                 Change::DeleteRange { .. } => {}
