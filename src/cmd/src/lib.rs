@@ -3,6 +3,7 @@
 
 pub mod args;
 mod clock;
+pub mod ctl;
 pub mod logging;
 pub mod server;
 pub mod settings;

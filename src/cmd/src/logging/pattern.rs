@@ -2,7 +2,7 @@
 //! does not understand, here such a pattern is refused before the first line.
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io;
 
 use anyhow::{Context, bail};
 use log::{Level, Record};
@@ -68,7 +68,7 @@ impl io::Write for Line {
         let mut text = String::new();
         fmt::write(&mut text, arguments)
             .map_err(|_| io::Error::other("a date format in it is not valid"))?;
-        self.write_all(text.as_bytes())
+        io::Write::write_all(self, text.as_bytes())
     }
 
     fn flush(&mut self) -> io::Result<()> {
