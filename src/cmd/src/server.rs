@@ -46,7 +46,7 @@ pub fn run(
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version come this way too. A closed output leaves nobody to tell.
-            let _ = error.print();
+            let _ = error.print().and_then(|()| io::stdout().flush());
             return error
                 .exit_code()
                 .try_into()
@@ -226,6 +226,9 @@ fn complain(code: u8, error: &anyhow::Error) -> u8 {
 }
 
 fn say(text: &str) {
+    let mut stdout = io::stdout().lock();
     // A reader that went away (`| head`) is no reason to fail.
-    let _ = io::stdout().write_all(text.as_bytes());
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
 }

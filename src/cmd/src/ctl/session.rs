@@ -8,7 +8,7 @@ use protocol::etcdserverpb::maintenance_client::MaintenanceClient;
 use protocol::placement::v1::kv_service_client::KvServiceClient;
 use tokio::time::timeout;
 use tonic::transport::{self, Channel};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::Error;
 use super::endpoint::Endpoint;
@@ -96,11 +96,15 @@ impl Session {
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, Error> {
         let write = effect == Effect::Write;
+        let endpoint = self.endpoint.to_string();
         match timeout(self.time, call).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(Error::of_status(self.endpoint.to_string(), &status, write)),
-            Err(_) => Err(Error::Timeout {
-                endpoint: self.endpoint.to_string(),
+            // The client library keeps the deadline of `request` too, and may be first by a hair.
+            Ok(Err(status)) if status.code() != Code::Cancelled => {
+                Err(Error::of_status(endpoint, &status, write))
+            }
+            Ok(Err(_)) | Err(_) => Err(Error::Timeout {
+                endpoint,
                 time: self.time,
                 write,
             }),

@@ -60,3 +60,16 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_those_of_a_shell() {
+        assert_eq!(
+            (Signal::Interrupt.exit_code(), Signal::Terminate.exit_code()),
+            (130, 143)
+        );
+    }
+}
