@@ -15,7 +15,8 @@ if [[ ! -x $bin ]]; then
     echo "start.sh: there is no $bin; build it first: make build" >&2
     exit 1
 fi
-if [[ -s $pid_file ]] && kill -0 "$(<"$pid_file")" 2>/dev/null; then
+# After a crash the number may belong to another process: only one that bears our name counts.
+if [[ -s $pid_file && $(cat "/proc/$(<"$pid_file")/comm" 2>/dev/null) == placement-cent* ]]; then
     echo "start.sh: already running, pid $(<"$pid_file") ($pid_file); bin/stop.sh stops it" >&2
     exit 1
 fi

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Seconds since 1970 in UTC; 0 on a machine whose clock is before that.
-#[allow(clippy::disallowed_methods)] // this module is what the ban sends everyone else to
+#[allow(clippy::disallowed_methods)] // this is the clock module
 pub fn unix_seconds() -> u64 {
     seconds_since_epoch(SystemTime::now())
 }

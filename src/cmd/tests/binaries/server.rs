@@ -1,10 +1,8 @@
 //! `placement-center` as a process: exit codes, messages, what it leaves on disk, signals.
 
-mod process;
-
 use std::net::TcpListener;
 
-use process::{Place, Running, run, serving, text, write};
+use super::process::{Place, Running, run, serving, text, write};
 
 #[test]
 fn version_and_help_answer_and_end() {

@@ -1,8 +1,6 @@
 //! `placement-ctl` as a process: against a server, and against nothing.
 
-mod process;
-
-use process::{Place, run, run_with_input, serving, text};
+use super::process::{Place, run, run_with_input, serving, text};
 
 #[test]
 fn keys_are_written_read_listed_and_deleted() {

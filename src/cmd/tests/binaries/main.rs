@@ -1,0 +1,5 @@
+//! The two binaries as processes.
+
+mod ctl;
+mod process;
+mod server;
