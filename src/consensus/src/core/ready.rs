@@ -1,4 +1,4 @@
-//! Taking raft-rs's `Ready` values apart into [`Effects`](super::Effects), in the order raft-rs
+//! Taking raft-rs's `Ready` values apart into [`Effects`], in the order raft-rs
 //! demands, and keeping back what may leave only after a write is durable.
 
 use super::*;
