@@ -9,7 +9,8 @@ const PRODUCT_LINES_MAX: usize = 500;
 const LINES_MAX: usize = 800;
 /// Lines of a function from `fn` to its closing brace.
 const FUNCTION_LINES_MAX: usize = 70;
-/// The same for a test, most of which may be a table of cases.
+/// The same for a test, most of which may be a table of cases, and for an example, which is read from top
+/// to bottom.
 const TEST_LINES_MAX: usize = 120;
 
 /// Whether a file holds tests only.
@@ -77,7 +78,7 @@ pub fn function_length(path: &str, source: &Masked) -> Vec<Finding> {
             continue;
         }
         let lines = source.line(close(&source.code, start + open)) - source.line(start) + 1;
-        let test = is_test_file(path) || source.in_tests(start);
+        let test = is_test_file(path) || path.starts_with("example/") || source.in_tests(start);
         let max = if test {
             TEST_LINES_MAX
         } else {
@@ -132,6 +133,7 @@ mod tests {
         };
         assert_eq!(found("src/a.rs", 68), []);
         assert_eq!(found("tests/a.rs", 118), []);
+        assert_eq!(found("example/a.rs", 118), []);
         assert_eq!(found("tests/a.rs", 119).len(), 1);
         let long = found("src/a.rs", 69);
         assert_eq!(long.len(), 1);
