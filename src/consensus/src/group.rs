@@ -87,52 +87,9 @@ impl Group {
             driver::status(&core, flushed_index, 0),
         ));
         let identity = Arc::new(Mutex::new(identity));
+        let state = stores.state.clone();
+        let (threads, lines, stop_tx) = spawn_threads(machine, stores, &shared, &identity)?;
         let (handle, inbox) = Handle::new(Arc::clone(&shared));
-        let (reports_tx, reports_rx) = mpsc::channel(REPORTS_MAX);
-        let (jobs_tx, jobs_rx) = crossbeam_channel::bounded(writer::JOBS_MAX);
-        let (items_tx, items_rx) = crossbeam_channel::bounded(apply::QUEUE_MAX);
-        let (duties_tx, duties_rx) = crossbeam_channel::bounded(keeper::DUTIES_MAX);
-        let (stop_tx, stop_rx) = oneshot::channel();
-
-        let Stores {
-            log,
-            state,
-            writer: state_writer,
-            ..
-        } = stores;
-        let writer = Writer {
-            log,
-            identity: Arc::clone(&identity),
-            shared: Arc::clone(&shared),
-            jobs_rx,
-            reports_tx: reports_tx.clone(),
-        };
-        let apply = Apply {
-            machine,
-            applied: state.applied(),
-            writer: state_writer,
-            shared: Arc::clone(&shared),
-            items_rx,
-            reports_tx: reports_tx.clone(),
-        };
-        let keeper = KeeperThread {
-            state: state.clone(),
-            identity: Arc::clone(&identity),
-            duties_rx,
-            reports_tx: reports_tx.clone(),
-        };
-        let threads = vec![
-            spawn("log writer", reports_tx.clone(), move || writer.run())?,
-            spawn("apply", reports_tx.clone(), move || apply.run())?,
-            spawn("keeper", reports_tx, move || keeper.run())?,
-        ];
-        let lines = Lines {
-            jobs_tx,
-            items_tx,
-            duties_tx,
-            reports_rx,
-            stop_rx,
-        };
         let driver = {
             // The driver's ticker needs the runtime.
             let _entered = runtime.enter();
@@ -196,12 +153,6 @@ impl Group {
         };
         let joined = task.await;
         self.driver.0 = None;
-        // Whatever ended the driver: no handle may believe that it still serves.
-        self.rest.shared.stopping.store(true, Ordering::Release);
-        self.rest
-            .shared
-            .reads_locally
-            .store(false, Ordering::Release);
         match joined {
             Ok(result) => result,
             Err(error) => match error.try_into_panic() {
@@ -243,6 +194,56 @@ fn open_core(config: &Config, stores: &Stores, incarnation: u64) -> Result<Core,
         conf_state: stores.conf_state.clone(),
     };
     Ok(Core::open(core_config, stores.log.clone())?)
+}
+
+/// The threads, the driver's ends of their channels, and the end that stops the driver.
+type Threads<R> = (Vec<thread::JoinHandle<()>>, Lines<R>, oneshot::Sender<Stop>);
+
+fn spawn_threads<S: StateMachine>(
+    machine: S,
+    stores: Stores,
+    shared: &Arc<Shared>,
+    identity: &Arc<Mutex<Keeper>>,
+) -> Result<Threads<S::Reply>, StartError> {
+    let (reports_tx, reports_rx) = mpsc::channel(REPORTS_MAX);
+    let (jobs_tx, jobs_rx) = crossbeam_channel::bounded(writer::JOBS_MAX);
+    let (items_tx, items_rx) = crossbeam_channel::bounded(apply::QUEUE_MAX);
+    let (duties_tx, duties_rx) = crossbeam_channel::bounded(keeper::DUTIES_MAX);
+    let (stop_tx, stop_rx) = oneshot::channel();
+    let writer = Writer {
+        log: stores.log,
+        identity: Arc::clone(identity),
+        shared: Arc::clone(shared),
+        jobs_rx,
+        reports_tx: reports_tx.clone(),
+    };
+    let apply = Apply {
+        machine,
+        applied: stores.state.applied(),
+        writer: stores.writer,
+        shared: Arc::clone(shared),
+        items_rx,
+        reports_tx: reports_tx.clone(),
+    };
+    let keeper = KeeperThread {
+        state: stores.state,
+        identity: Arc::clone(identity),
+        duties_rx,
+        reports_tx: reports_tx.clone(),
+    };
+    let threads = vec![
+        spawn("log writer", reports_tx.clone(), move || writer.run())?,
+        spawn("apply", reports_tx.clone(), move || apply.run())?,
+        spawn("keeper", reports_tx, move || keeper.run())?,
+    ];
+    let lines = Lines {
+        jobs_tx,
+        items_tx,
+        duties_tx,
+        reports_rx,
+        stop_rx,
+    };
+    Ok((threads, lines, stop_tx))
 }
 
 /// Spawns a part of the group; its failure or panic is reported to the driver, which ends the group.

@@ -13,6 +13,7 @@
 mod check;
 mod effects;
 mod election;
+mod inspect;
 mod logger;
 mod message;
 mod open;
@@ -41,7 +42,7 @@ use ready::Outstanding;
 use std::collections::{BTreeMap, VecDeque};
 use storage::LogStore;
 
-/// Payload bytes handed out for application and not yet reported as applied, beyond which the core
+/// Bytes of entries handed out for application and not yet reported as applied, beyond which the core
 /// hands out no more: replaying a long log must not bring all of it into memory.
 const APPLY_BACKLOG_BYTES_MAX: usize = 16 << 20;
 /// Entries without a time stamp that opening the log looks behind for one.
@@ -91,7 +92,7 @@ pub struct Core {
     /// next write, or with the next tick.
     lazy_hard_state: Option<HardState>,
     ballot: Ballot,
-    /// `(index, payload bytes)` of entries handed out and not reported applied.
+    /// `(index, bytes)` of entries handed out and not reported applied.
     apply_backlog: VecDeque<(u64, usize)>,
     apply_backlog_bytes: usize,
     applied: u64,
@@ -313,82 +314,6 @@ impl Core {
     pub fn take_effects(&mut self) -> Effects {
         self.settle();
         std::mem::take(&mut self.effects)
-    }
-
-    /// This member.
-    pub fn node_id(&self) -> u64 {
-        self.config.node_id
-    }
-
-    /// Role of this member.
-    pub fn role(&self) -> Role {
-        match self.raw.raft.state {
-            StateRole::Follower => Role::Follower,
-            StateRole::PreCandidate => Role::PreCandidate,
-            StateRole::Candidate => Role::Candidate,
-            StateRole::Leader => Role::Leader,
-        }
-    }
-
-    /// Leader of the current term, once known.
-    pub fn leader(&self) -> Option<u64> {
-        Some(self.raw.raft.leader_id).filter(|leader| *leader != 0)
-    }
-
-    /// Current term.
-    pub fn term(&self) -> u64 {
-        self.raw.raft.term
-    }
-
-    /// First index of the log.
-    pub fn first_index(&self) -> u64 {
-        self.raw.store().first()
-    }
-
-    /// Last index of the log, durable or not.
-    pub fn last_index(&self) -> u64 {
-        self.raw.raft.raft_log.last_index()
-    }
-
-    /// Last index durable here.
-    pub fn persisted_index(&self) -> u64 {
-        self.raw.raft.raft_log.persisted
-    }
-
-    /// Last index known to be durable on a quorum.
-    pub fn committed_index(&self) -> u64 {
-        self.raw.raft.raft_log.committed
-    }
-
-    /// Last index reported applied.
-    pub fn applied_index(&self) -> u64 {
-        self.applied
-    }
-
-    /// Voting members; in a change of membership those of the coming one.
-    pub fn voters(&self) -> &[u64] {
-        &self.conf_state.voters
-    }
-
-    /// Learning members.
-    pub fn learners(&self) -> &[u64] {
-        &self.conf_state.learners
-    }
-
-    /// Newest time stamp in the log. A leader stamps no proposal below it, so that stamps never
-    /// decrease along the log.
-    pub fn time_ms(&self) -> u64 {
-        self.time_ms
-    }
-
-    /// Whether every acknowledged write of the group has been acknowledged by this very run of this
-    /// member, which makes a read round needless: it is the sole voter, leads, has applied an
-    /// entry of its own term (hence all earlier ones), and no change of membership is under way.
-    pub fn reads_locally(&self) -> bool {
-        self.is_alone()
-            && self.raw.raft.state == StateRole::Leader
-            && !self.raw.raft.has_pending_conf()
-            && self.raw.raft.apply_to_current_term()
     }
 
     fn refuse_unless_leader(&self) -> Result<(), ProposalRefused> {

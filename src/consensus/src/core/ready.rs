@@ -5,6 +5,10 @@ use super::*;
 use raft::eraftpb::{ConfChange, ConfChangeSingle, ConfChangeTransition, ConfChangeType, Entry};
 use raft::{ReadState, Ready};
 
+/// Memory an entry takes besides its payload on the way to the state machine; without it a log of
+/// tiny entries would not count.
+const ENTRY_OVERHEAD_BYTES: usize = 128;
+
 /// A `Ready` whose durability raft-rs was not told yet.
 pub(super) struct Outstanding {
     number: u64,
@@ -176,9 +180,9 @@ impl Core {
             index: entry.index,
             term: entry.term,
         };
-        self.apply_backlog
-            .push_back((entry.index, entry.data.len()));
-        self.apply_backlog_bytes += entry.data.len();
+        let weight = ENTRY_OVERHEAD_BYTES + entry.data.len();
+        self.apply_backlog.push_back((entry.index, weight));
+        self.apply_backlog_bytes += weight;
         let kind = if entry.entry_type == EntryType::EntryNormal as i32 {
             CommittedKind::Commands
         } else {

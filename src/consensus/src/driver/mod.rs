@@ -109,6 +109,14 @@ pub(crate) struct Driver<R> {
     leader: Option<u64>,
 }
 
+impl<R> Drop for Driver<R> {
+    /// However the driver ends, by a panic too: no handle may believe that it still serves.
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.reads_locally.store(false, Ordering::Release);
+    }
+}
+
 impl<R: Send + 'static> Driver<R> {
     pub(crate) fn new(
         config: &Config,

@@ -80,6 +80,19 @@ async fn a_panic_of_the_machine_is_fatal_and_says_what() {
 }
 
 #[tokio::test]
+async fn a_driver_that_died_serves_no_reads() {
+    let (_disk, mut node) = ready().await;
+    let task = node.group.driver.0.take().unwrap();
+    task.abort();
+    assert!(in_time(task).await.is_err());
+    assert_eq!(
+        in_time(node.handle.read_barrier()).await,
+        Err(crate::ReadError::Stopping)
+    );
+    assert_eq!(node.put("x").await, Err(REFUSED));
+}
+
+#[tokio::test]
 async fn an_entry_of_an_unknown_version_stops_the_node() {
     let (disk, node) = ready().await;
     node.put("x").await.unwrap();
