@@ -35,14 +35,14 @@ pub(crate) struct Waiter<R> {
 impl<R> Waiter<R> {
     /// Answers. A client that gave up does not listen any more; that is its right.
     pub(crate) fn answer(self, reply: Result<R, ProposeError>) {
+        let Waiter { reply_tx, permit } = self;
         if reply.is_err() {
-            self.permit
-                .shared
-                .counters
-                .proposals_failed
-                .fetch_add(1, Ordering::Relaxed);
+            let failed = &permit.shared.counters.proposals_failed;
+            failed.fetch_add(1, Ordering::Relaxed);
         }
-        let _ = self.reply_tx.send(reply);
+        // Before the reply: a client that submits its next command then finds the room of this one.
+        drop(permit);
+        let _ = reply_tx.send(reply);
     }
 }
 

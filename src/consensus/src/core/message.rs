@@ -13,6 +13,44 @@ pub struct Message(pub(crate) eraftpb::Message);
 #[error("decode a Raft message")]
 pub struct MessageError(#[source] raft_prost::DecodeError);
 
+/// A message to send, in pieces that a peer link takes.
+///
+/// With batching, raft-rs adds entries to an append message without looking at its size; one to a
+/// member that is far behind could hold hundreds of megabytes. A sequence of smaller appends means
+/// the same to the receiver.
+pub(crate) fn split(message: eraftpb::Message, bytes_max: usize) -> impl Iterator<Item = Message> {
+    let mut rest = Some(message);
+    std::iter::from_fn(move || {
+        let mut piece = rest.take()?;
+        let mut bytes = 0;
+        let mut within = |entry: &eraftpb::Entry| {
+            bytes += entry.encoded_len();
+            bytes <= bytes_max
+        };
+        let fit = piece
+            .entries
+            .iter()
+            .take_while(|entry| within(entry))
+            .count()
+            .max(1);
+        if piece.entries.len() > fit {
+            let entries = piece.entries.split_off(fit);
+            let sent = std::mem::take(&mut piece.entries);
+            let (index, log_term) = sent
+                .last()
+                .map_or((0, 0), |entry| (entry.index, entry.term));
+            rest = Some(eraftpb::Message {
+                index,
+                log_term,
+                entries,
+                ..piece.clone()
+            });
+            piece.entries = sent;
+        }
+        Some(Message(piece))
+    })
+}
+
 impl Message {
     /// The member that sent it.
     pub fn from(&self) -> u64 {

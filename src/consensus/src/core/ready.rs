@@ -9,6 +9,13 @@ use raft::{ReadState, Ready};
 /// tiny entries would not count.
 const ENTRY_OVERHEAD_BYTES: usize = 128;
 
+fn pieces(messages: Vec<raft::eraftpb::Message>) -> impl Iterator<Item = Message> {
+    let bytes_max = usize::try_from(open::MESSAGE_BYTES_MAX).expect("a message is small");
+    messages
+        .into_iter()
+        .flat_map(move |message| message::split(message, bytes_max))
+}
+
 /// A `Ready` whose durability raft-rs was not told yet.
 pub(super) struct Outstanding {
     number: u64,
@@ -50,16 +57,10 @@ impl Core {
             ready.snapshot().is_empty(),
             "messages with a snapshot are not stepped"
         );
-        self.effects
-            .send
-            .extend(ready.take_messages().into_iter().map(Message));
+        self.effects.send.extend(pieces(ready.take_messages()));
         let read_states = ready.take_read_states();
         let committed = ready.take_committed_entries();
-        let messages = ready
-            .take_persisted_messages()
-            .into_iter()
-            .map(Message)
-            .collect();
+        let messages = pieces(ready.take_persisted_messages()).collect();
         self.persist_ready(&mut ready, messages);
         // The entries are readable through the log by now, which raft-rs relies on from here on.
         self.raw.advance_append_async(ready);

@@ -30,12 +30,13 @@ fn proposals_of_one_turn_travel_in_one_message() {
     assert_eq!(leader.unwritten[0].records.len(), 100);
 }
 
-#[test]
-fn a_late_follower_catches_up_in_few_messages() {
+/// Node 3 misses `count` entries of `bytes` and comes back; sizes of the append messages it is sent.
+fn catch_up(count: usize, bytes: usize) -> Vec<usize> {
     let mut cluster = Cluster::led_by_one();
     cluster.isolate(3);
-    for i in 0..1000 {
-        cluster.member(1).propose(&i.to_string());
+    let text = "x".repeat(bytes);
+    for i in 0..count {
+        cluster.member(1).propose(&text);
         if i % 10 == 0 {
             cluster.rest();
         }
@@ -45,8 +46,27 @@ fn a_late_follower_catches_up_in_few_messages() {
     cluster.trace.clear();
     cluster.member(1).core.tick();
     cluster.rest();
-    assert_eq!(cluster.member(3).core.applied_index(), 1001);
-    assert!(cluster.trace.len() < 40, "{} messages", cluster.trace.len());
+    assert_eq!(cluster.member(3).core.applied_index(), 1 + count as u64);
+    let messages = cluster
+        .trace
+        .iter()
+        .map(|bytes| Message::decode(bytes).expect("it was delivered"));
+    let appends = messages.filter(|m| m.to() == 3 && !m.0.entries.is_empty());
+    appends.map(|message| message.encode().len()).collect()
+}
+
+#[test]
+fn a_late_follower_catches_up_in_few_messages() {
+    let sizes = catch_up(1000, 10);
+    assert!(sizes.len() <= 2, "{} messages", sizes.len());
+}
+
+#[test]
+fn no_message_to_a_late_follower_is_larger_than_a_link_takes() {
+    let sizes = catch_up(100, 100 << 10);
+    let limit = (1 << 20) + 1000;
+    assert!(sizes.iter().all(|size| *size <= limit), "{sizes:?}");
+    assert!(sizes.len() <= 12, "{} messages", sizes.len());
 }
 
 #[test]
