@@ -79,11 +79,6 @@ pub enum Error {
     /// Stored bytes are not what was written.
     #[error("stored data is damaged: {0}")]
     Corrupt(String),
-    /// Stored bytes make no sense to their reader. The former name of [`Error::Corrupt`], for the
-    /// one caller that still says it.
-    #[doc(hidden)]
-    #[error("stored data is damaged: {0}")]
-    Placeholder(String),
     /// An earlier write failed, so what is on disk is unknown until the store is opened again.
     #[error("the database refuses writes because an earlier write failed")]
     Poisoned,
@@ -116,7 +111,7 @@ pub enum Error {
 impl Error {
     /// The stored data is damaged: the node must stop and be repaired from its peers.
     pub fn is_corruption(&self) -> bool {
-        matches!(self, Error::Corrupt(_) | Error::Placeholder(_))
+        matches!(self, Error::Corrupt(_))
             || matches!(self.engine(), Some(EngineError::Corruption(_)))
     }
 

@@ -57,6 +57,12 @@ fn check_opening(node: &mut Node, damage: impl Fn(&Node)) -> Result<()> {
     Ok(())
 }
 
+/// A record, intact in itself, at the one index that has no successor.
+fn end_of_numbers(node: &Node) {
+    let index = u64::MAX;
+    node.tamper_log("log", &index.to_be_bytes(), Some(&sealed(index)));
+}
+
 #[test]
 fn opening_refuses_what_does_not_fit_together() {
     on_both(|node| {
@@ -66,6 +72,7 @@ fn opening_refuses_what_does_not_fit_together() {
     });
     on_both(|node| check_opening(node, |node| node.tamper_log("log", b"eight by", Some(b"x"))));
     on_both(|node| check_opening(node, |node| node.tamper_log("log", b"odd", Some(b"x"))));
+    on_both(|node| check_opening(node, end_of_numbers));
     on_both(|node| {
         check_opening(node, |node| {
             node.tamper_log("meta", b"first_index", Some(b"x"))

@@ -1,6 +1,7 @@
 //! The log: no holes, whole suffixes, honest bounds.
 
 use super::node::{Node, on_both};
+use std::sync::atomic::{AtomicBool, Ordering};
 use storage::{Error, LogStore, LogWrite, Record, Result};
 
 fn append(log: &LogStore, indexes: impl IntoIterator<Item = u64>, tag: &str) -> Result<()> {
@@ -188,4 +189,48 @@ fn check_read_limits(node: &mut Node) -> Result<()> {
 #[test]
 fn a_read_stops_at_its_byte_limit() {
     on_both(check_read_limits);
+}
+
+/// A reader meets the log while its suffix is replaced by a shorter one, again and again: it may be
+/// told that a record is not written (yet), never that the log is damaged.
+fn check_race(node: &mut Node) -> Result<()> {
+    let (_directory, stores) = node.open()?;
+    append(&stores.log, 1..=20, "a")?;
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut reads = 0_u64;
+            while !done.load(Ordering::Acquire) {
+                match stores.log.read(1..21, usize::MAX) {
+                    Ok(records) => assert_eq!(records.len(), 20),
+                    Err(Error::Unavailable { .. }) => {}
+                    Err(error) => panic!("{error}"),
+                }
+                reads += 1;
+            }
+            reads
+        });
+        let record = |index| Record {
+            index,
+            payload: "b".into(),
+        };
+        let write = |records: std::ops::RangeInclusive<u64>| {
+            let records = records.map(record).collect();
+            let values = Vec::new();
+            stores.log.write(&LogWrite { records, values }, false)
+        };
+        let written = (0..3000).try_for_each(|_| {
+            write(5..=6)?;
+            write(7..=20)
+        });
+        done.store(true, Ordering::Release);
+        let reads = reader.join().expect("the reader met only honest answers");
+        assert!(reads > 0);
+        written
+    })
+}
+
+#[test]
+fn a_reader_beside_a_writer_sees_no_damage() {
+    on_both(check_race);
 }
