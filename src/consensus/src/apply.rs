@@ -1,10 +1,9 @@
 //! The apply thread: committed entries in log order through the state machine into the state store.
-//! One batch for all that is queued; replies leave after the batch is committed and published. It
-//! never waits for a client, and never for the disk (the state is not synced).
+//! One batch for all that is queued; its replies go to the driver after it is committed and published.
+//! It never waits for a client, and never for the disk (the state is not synced).
 
 use crate::clock::Stopwatch;
 use crate::core::{Committed, CommittedKind, Position};
-use crate::driver::Report;
 use crate::error::FatalError;
 use crate::handle::{Shared, Waiter};
 use crate::machine::{ApplyContext, StateMachine};
@@ -32,6 +31,23 @@ pub(crate) struct Item<R> {
     pub(crate) waiters: Vec<Waiter<R>>,
 }
 
+/// A batch that is applied, committed and published, with the replies it owes.
+pub(crate) struct AppliedBatch<R> {
+    pub(crate) index: u64,
+    replies: Vec<(Waiter<R>, R)>,
+}
+
+impl<R> AppliedBatch<R> {
+    /// Answers all who wait. The driver does so rather than the apply thread: from within the
+    /// runtime a wake-up is cheap, and the tasks of one connection are all awake before any of them
+    /// runs, so that their answers leave in one write.
+    pub(crate) fn answer(self) {
+        for (waiter, reply) in self.replies {
+            waiter.answer(Ok(reply));
+        }
+    }
+}
+
 /// The apply thread and what it works on.
 pub(crate) struct Apply<S: StateMachine> {
     pub(crate) machine: S,
@@ -39,7 +55,7 @@ pub(crate) struct Apply<S: StateMachine> {
     pub(crate) applied: Applied,
     pub(crate) shared: Arc<Shared>,
     pub(crate) items_rx: Receiver<Item<S::Reply>>,
-    pub(crate) reports_tx: mpsc::Sender<Report>,
+    pub(crate) applied_tx: mpsc::Sender<AppliedBatch<S::Reply>>,
 }
 
 /// Hash over the whole log up to and including one entry; equal on all members at the same index.
@@ -113,14 +129,9 @@ impl<S: StateMachine> Apply<S> {
         self.applied = applied;
         self.machine.committed(applied);
         self.count(commands, bytes, watch.elapsed());
-        // Before the replies: a client that reads after its reply must not wait for the report.
-        let reported = self.reports_tx.try_send(Report::Applied { index });
-        for (waiter, reply) in replies {
-            waiter.answer(Ok(reply));
-        }
-        if let Err(mpsc::error::TrySendError::Full(report)) = reported {
-            // If the driver ended it does not need the report, and the queue ends too.
-            let _ = self.reports_tx.blocking_send(report);
+        if let Err(refused) = self.applied_tx.blocking_send(AppliedBatch { index, replies }) {
+            // The driver ended; what is applied is applied, and those who wait learn it from here.
+            refused.0.answer();
         }
         Ok(())
     }

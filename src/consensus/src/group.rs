@@ -4,7 +4,7 @@
 use crate::apply::{self, Apply};
 use crate::config::Config;
 use crate::core::{Core, CoreConfig};
-use crate::driver::{self, Driver, DriverEnd, Lines, REPORTS_MAX, Report, Stop};
+use crate::driver::{self, APPLIED_MAX, Driver, DriverEnd, Lines, REPORTS_MAX, Report, Stop};
 use crate::error::{FatalError, StartError, panic_message};
 use crate::handle::{Handle, Shared};
 use crate::identity::Keeper;
@@ -206,6 +206,7 @@ fn spawn_threads<S: StateMachine>(
     identity: &Arc<Mutex<Keeper>>,
 ) -> Result<Threads<S::Reply>, StartError> {
     let (reports_tx, reports_rx) = mpsc::channel(REPORTS_MAX);
+    let (applied_tx, applied_rx) = mpsc::channel(APPLIED_MAX);
     let (jobs_tx, jobs_rx) = crossbeam_channel::bounded(writer::JOBS_MAX);
     let (items_tx, items_rx) = crossbeam_channel::bounded(apply::QUEUE_MAX);
     let (duties_tx, duties_rx) = crossbeam_channel::bounded(keeper::DUTIES_MAX);
@@ -223,7 +224,7 @@ fn spawn_threads<S: StateMachine>(
         writer: stores.writer,
         shared: Arc::clone(shared),
         items_rx,
-        reports_tx: reports_tx.clone(),
+        applied_tx,
     };
     let keeper = KeeperThread {
         state: stores.state,
@@ -241,6 +242,7 @@ fn spawn_threads<S: StateMachine>(
         items_tx,
         duties_tx,
         reports_rx,
+        applied_rx,
         stop_rx,
     };
     Ok((threads, lines, stop_tx))
