@@ -129,7 +129,10 @@ impl<S: StateMachine> Apply<S> {
         self.applied = applied;
         self.machine.committed(applied);
         self.count(commands, bytes, watch.elapsed());
-        if let Err(refused) = self.applied_tx.blocking_send(AppliedBatch { index, replies }) {
+        if let Err(refused) = self
+            .applied_tx
+            .blocking_send(AppliedBatch { index, replies })
+        {
             // The driver ended; what is applied is applied, and those who wait learn it from here.
             refused.0.answer();
         }
