@@ -50,8 +50,8 @@ pub struct LogStore {
 
 struct Shared {
     engine: Engine,
-    /// Bounds as readers may rely on them: they shrink before a write and grow after it, so what
-    /// lies between them is always there.
+    /// Bounds of the log, moved after the write that moves them. While a write replaces records
+    /// they may promise what is gone: `read` looks again before it calls that damage.
     first: AtomicU64,
     last: AtomicU64,
     /// Held while a write is under way.
@@ -177,9 +177,8 @@ impl LogStore {
         let (first, last) = (self.first_index(), self.last_index());
         check_contiguous(&write.records, first, last)?;
         let mut changes = Changes::with_capacity(write.records.len() + write.values.len() + 1);
-        let (mut kept, mut new_last) = (last, last);
-        if let (Some(head), Some(tail)) = (write.records.first(), write.records.last()) {
-            kept = last.min(head.index - 1);
+        let mut new_last = last;
+        if let Some(tail) = write.records.last() {
             new_last = tail.index;
             if new_last < last {
                 changes.push(Change::DeleteRange {
@@ -209,7 +208,6 @@ impl LogStore {
             true => Durability::Synced,
             false => Durability::Logged,
         };
-        self.shared.last.store(kept, Ordering::Release);
         self.shared.engine.write(&changes, durability)?;
         self.shared.last.store(new_last, Ordering::Release);
         Ok(())
@@ -244,10 +242,10 @@ impl LogStore {
             },
             put_value(BOUNDARY_NAME, boundary),
         ];
-        self.shared.first.store(first, Ordering::Release);
         // Synced: files are dropped next, and a power failure must not bring back a log whose
         // head they held.
         self.shared.engine.write(&changes, Durability::Synced)?;
+        self.shared.first.store(first, Ordering::Release);
         let (from, to) = (key(old_first), key(first));
         self.shared.engine.release(LOG_FAMILY, &from, &to)
     }

@@ -258,6 +258,32 @@ fn stores_of_a_dead_process_write_nothing() -> Result<()> {
 }
 
 #[test]
+fn without_power_nothing_works_and_nothing_is_written() -> Result<()> {
+    let disk = MemoryDisk::new();
+    let (mut directory, stores) = disk.open(FAMILIES)?;
+    disk.fail_at(1, Fault::PowerLoss);
+    let lost = directory.save_identity(&Identity::default());
+    assert!(lost.is_err_and(|error| error.is_power_loss()));
+    let write = LogWrite {
+        records: vec![record(1)],
+        values: Vec::new(),
+    };
+    let refused = stores.log.write(&write, true);
+    assert!(refused.is_err_and(|error| error.is_power_loss()));
+    let refused = stores.state.flush();
+    assert!(refused.is_err_and(|error| error.is_power_loss()));
+    assert!(
+        disk.open(FAMILIES)
+            .is_err_and(|error| error.is_power_loss())
+    );
+    disk.crash(Crash::KeepAll);
+    let (directory, stores) = disk.open(FAMILIES)?;
+    assert_eq!(stores.log.last_index(), 0);
+    assert_eq!(directory.identity(), Some(&Identity::default()));
+    Ok(())
+}
+
+#[test]
 fn the_same_seed_keeps_the_same_bytes() {
     let trace = |seed| {
         let disk = MemoryDisk::new();
