@@ -3,13 +3,10 @@
 //! a store against that memory.
 //!
 //! Nothing here knows the inside of the product: servers are driven over their sockets and by signals.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "deadlines of tests are taken from the real clock, and their waits poll a condition"
-)]
 
 pub mod binary;
 pub mod client;
+pub mod disk;
 pub mod etcdctl;
 pub mod history;
 pub mod load;

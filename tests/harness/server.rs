@@ -33,6 +33,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// What the suite judges: ours, or etcd with `SUITE_SUBJECT=etcd`. The latter is how the tests
+    /// themselves are judged: the reference must pass whatever is not our own invention.
+    pub fn subject() -> Self {
+        match std::env::var("SUITE_SUBJECT").as_deref() {
+            Ok("etcd") => Self::Etcd,
+            _ => Self::Center,
+        }
+    }
+
     /// The name for tables and messages.
     pub fn name(self) -> &'static str {
         match self {
@@ -76,13 +85,9 @@ impl Server {
         Self::start(Kind::Center, Options::default())
     }
 
-    /// The server that the suite judges: ours, or etcd with `SUITE_SUBJECT=etcd`. The latter is how
-    /// the tests themselves are judged: the reference must pass what is not our own invention.
+    /// Starts the server that the suite judges; see [`Kind::subject`].
     pub fn subject() -> Result<Self> {
-        match std::env::var("SUITE_SUBJECT").as_deref() {
-            Ok("etcd") => Self::start(Kind::Etcd, Options::default()),
-            _ => Self::center(),
-        }
+        Self::start(Kind::subject(), Options::default())
     }
 
     /// Starts etcd on a fresh directory; where it is not installed, says so and answers None.

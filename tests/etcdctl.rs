@@ -1,0 +1,198 @@
+//! One script of etcdctl commands against etcd and against us: what a user sees must be the same, but
+//! for ids, sizes, versions and times. Where etcd or etcdctl is not installed the test says so.
+
+use std::process::Output;
+
+use anyhow::{Context, Result, ensure};
+use harness::etcdctl::Etcdctl;
+use harness::{Server, binary};
+use serde_json::Value;
+
+/// Commands, one a line; words are split at blanks, `|` gives the standard input (`;` ends its lines).
+const SCRIPT: &str = "
+put /app/one 1
+put /app/two 2
+put /app/three 3
+put /app/two 22 --prev-kv
+put other x
+put empty| piped
+get /app/one
+get /app/none
+get /app/ --prefix
+get /app/ --prefix --limit=2
+get /app/ --prefix --limit=2 -w json
+get /app/ --prefix --order=DESCEND
+get /app/ --prefix --order=ASCEND --sort-by=MODIFY
+get /app/ --prefix --order=DESCEND --sort-by=CREATE
+get /app/ --prefix --order=DESCEND --sort-by=KEY
+get /app/ --prefix --order=ASCEND --sort-by=VALUE
+get /app/ --prefix --order=DESCEND --sort-by=VERSION --limit=1
+get /app/ --prefix --keys-only
+get /app/ --prefix --print-value-only
+get /app/ --prefix --count-only --write-out=fields
+get /app/ --prefix -w json
+get /app/ --prefix --rev=3
+get /app/two --rev=3 -w json
+get /app/two --consistency=s
+get /app/one --hex
+get /app/one /app/two
+get /app/three --from-key
+get --prefix| -w simple
+get /app/one --rev=999
+put
+put k --ignore-value
+put nokey --ignore-value
+put /app/one --ignore-value
+get /app/one -w fields
+put leased v --lease=1234
+txn|value(\"/app/one\") = \"1\";;put /app/txn yes;get /app/one;;put /app/txn no;
+get /app/txn
+txn|version(\"/app/txn\") > \"5\";;put /app/txn more;;get /app/txn;put /app/else 1;
+txn|create(\"/app/two\") < \"4\";mod(\"/app/two\") > \"4\";;del /app/else;;get /app/two;
+txn|mod(\"/app/none\") = \"0\";;put /app/fresh 1;;get /app/none;
+txn -w json|value(\"/app/none\") != \"z\";;get /app/one;;get /app/two;
+txn|;put dup 1;put dup 2;;
+del /app/none
+del /app/one
+del /app/two --prev-kv
+get /app/two
+put z/1 a
+put z/2 b
+put z/3 c
+del z/ --prefix --prev-kv
+put y1 a
+put y2 b
+del y1 y2
+get y --prefix
+put zz1 a
+put zz2 b
+del zz1 --from-key
+get /app/ --prefix -w json
+del /app/ --prefix -w json
+compaction 5
+compaction 5
+compaction 9999
+get /app/two --rev=3
+compaction 12 --physical
+get \"\" --from-key
+endpoint health
+endpoint status -w json
+member list -w json
+alarm list
+";
+
+#[test]
+fn users_of_etcdctl_see_the_same() -> Result<()> {
+    if binary::installed("etcdctl").is_none() {
+        println!("skipped: etcdctl is not installed here");
+        return Ok(());
+    }
+    let Some(etcd) = Server::etcd_if_installed()? else {
+        return Ok(());
+    };
+    let subject = Server::subject()?;
+    let reference = Etcdctl::if_installed(&etcd.endpoint()).context("etcdctl has gone")?;
+    let ours = Etcdctl::if_installed(&subject.endpoint()).context("etcdctl has gone")?;
+
+    let mut compared = 0;
+    for line in SCRIPT.lines().filter(|line| !line.is_empty()) {
+        let expected = seen(&reference.run_line(line)?, &etcd.endpoint(), line)?;
+        let found = seen(&ours.run_line(line)?, &subject.endpoint(), line)?;
+        ensure!(
+            expected == found,
+            "etcdctl {line}\netcd shows\n{expected}\nwe show\n{found}"
+        );
+        compared += 1;
+    }
+    println!("{compared} commands show the same");
+    ensure!(compared > 60);
+    Ok(())
+}
+
+/// A line of the script as a command.
+trait RunLine {
+    fn run_line(&self, line: &str) -> Result<Output>;
+}
+
+impl RunLine for Etcdctl {
+    fn run_line(&self, line: &str) -> Result<Output> {
+        let (command, input) = line.split_once('|').unwrap_or((line, ""));
+        let words: Vec<&str> = command
+            .split_whitespace()
+            .map(|word| if word == "\"\"" { "" } else { word })
+            .collect();
+        self.run(&words, &input.replace(';', "\n"))
+    }
+}
+
+/// What a user sees of one command, without what names the server or the moment.
+fn seen(output: &Output, endpoint: &str, line: &str) -> Result<String> {
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaints = String::from_utf8_lossy(&output.stderr).replace(endpoint, "ENDPOINT");
+    let printed = match serde_json::from_str::<Value>(&printed) {
+        Ok(mut value) if line.contains("json") => {
+            strip(&mut value);
+            serde_json::to_string_pretty(&value)?
+        }
+        _ => printed.replace(endpoint, "ENDPOINT"),
+    };
+    let text = format!("{printed}{complaints}exit {:?}", output.status.code());
+    let kept = text
+        .lines()
+        .filter(|line| !names_the_server(line))
+        .map(without_time);
+    Ok(kept.collect::<Vec<_>>().join("\n"))
+}
+
+/// Lines of `--write-out=fields` that hold ids.
+fn names_the_server(line: &str) -> bool {
+    ["\"ClusterID\"", "\"MemberID\"", "\"RaftTerm\""]
+        .iter()
+        .any(|name| line.starts_with(name))
+}
+
+/// `endpoint health` and log lines tell how long something took or when it was.
+fn without_time(line: &str) -> String {
+    if let Some((before, _)) = line.split_once("took = ") {
+        return before.to_owned();
+    }
+    match line.find("\"error\"").or_else(|| line.find("Error:")) {
+        Some(start) => line[start..].to_owned(),
+        None => line.to_owned(),
+    }
+}
+
+/// Blanks what differs between any two servers, but keeps that it is there.
+fn strip(value: &mut Value) {
+    const DIFFER: [&str; 14] = [
+        "cluster_id",
+        "member_id",
+        "raft_term",
+        "ID",
+        "leader",
+        "raftIndex",
+        "raftTerm",
+        "raftAppliedIndex",
+        "dbSize",
+        "dbSizeInUse",
+        "version",
+        "Endpoint",
+        "clientURLs",
+        "peerURLs",
+    ];
+    match value {
+        Value::Object(fields) => {
+            for (name, inner) in fields.iter_mut() {
+                // A key's own version is data; the server's is a text.
+                let servers = name != "version" || inner.is_string();
+                match DIFFER.contains(&name.as_str()) && servers {
+                    true => *inner = Value::from("*"),
+                    false => strip(inner),
+                }
+            }
+            fields.remove("name");
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip),
+        _ => {}
+    }
+}
