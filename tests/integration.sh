@@ -171,7 +171,7 @@ keys_over_etcdctl() {
     fi
     etcd 'OK ' put ship sail
     etcd 'ship sail ' get ship
-    etcd 'ship ' get sh --prefix --keys-only --limit=1
+    etcd 'ship  ' get sh --prefix --keys-only --limit=1
     etcd '1 ' del ship
     etcd '*is healthy*' endpoint health
     etcd "*$grpc*" endpoint status

@@ -65,17 +65,24 @@ async fn photograph(
     let base = client::revision(&mut client::kv(&server.url()).await?).await?;
     let load = Load::start(&plan(&server)).await?;
     let mut images = Vec::new();
-    for number in 0..count {
+    let mut instants = 0;
+    while (images.len() as u64) < count {
+        instants += 1;
+        ensure!(
+            instants <= 5 * count,
+            "the disk never holds still for a copy"
+        );
         load.reached(load.acknowledged() + 50 + random.below(1500), DEADLINE)
             .await?;
         // What is known before the pause was promised before the image.
         let acknowledged = load.so_far().acknowledged;
+        let file = folder.join(format!("image{instants}.img"));
         server.process().signal(Signal::Pause)?;
-        let file = folder.join(format!("image{number}.img"));
         let copied = disk.image_to(&file);
         server.process().signal(Signal::Resume)?;
-        copied?;
-        images.push(Image { file, acknowledged });
+        if copied? {
+            images.push(Image { file, acknowledged });
+        }
     }
     let sent = load.finish(DEADLINE).await?;
     server.kill()?;

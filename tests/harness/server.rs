@@ -112,7 +112,7 @@ impl Server {
             (None, Some(temporary)) => temporary.path().to_path_buf(),
             (None, None) => bail!("a server has no folder"),
         };
-        let (process, ports) = launch(kind, &folder, &options, None)?;
+        let (process, ports) = launch(kind, &folder, &options, ports_before(kind, &folder)?)?;
         Ok(Self {
             process,
             kind,
@@ -358,6 +358,23 @@ fn wait_until_ready(kind: Kind, ports: Ports, process: &mut Process) -> Result<(
         ),
         Err(error) => Err(error.context(process.printed())),
     }
+}
+
+/// The ports of an earlier server in this folder: a node keeps its peer address for its whole life.
+fn ports_before(kind: Kind, folder: &Path) -> Result<Option<Ports>> {
+    let Ok(config) = fs::read_to_string(config_file(folder)) else {
+        return Ok(None);
+    };
+    let line = config
+        .lines()
+        .find_map(|line| line.strip_prefix("peer_port = "));
+    let peer = line
+        .context("the configuration names a peer port")?
+        .parse()?;
+    Ok(Some(Ports {
+        peer,
+        ..free_ports(kind)?
+    }))
 }
 
 /// Ports that were free a moment ago. They are held together, so they differ from each other.
