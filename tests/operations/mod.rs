@@ -243,6 +243,19 @@ impl Generator {
         }
     }
 
+    /// The one known difference: etcd misses that a put falls into an open-ended delete of the same
+    /// transaction and changes the key twice in one revision; we refuse that like every other overlap.
+    fn closed_delete(&mut self) -> DeleteRangeRequest {
+        let delete = self.delete();
+        match delete.range_end == "\0" {
+            true => DeleteRangeRequest {
+                range_end: Bytes::new(),
+                ..delete
+            },
+            false => delete,
+        }
+    }
+
     fn compare(&mut self, newest: i64) -> Compare {
         let results = [
             CompareResult::Equal,
@@ -289,20 +302,31 @@ impl Generator {
         }
     }
 
+    /// At most one nested transaction a branch: what `closed_delete` says of open ranges holds for a
+    /// put in one nested transaction and a delete of its key in a later one, too.
     fn branch(&mut self, newest: i64, depth: u32) -> Vec<RequestOp> {
         let count = if self.random.one_in(60) {
             130
         } else {
             self.random.below(4)
         };
-        (0..count).map(|_| self.request_op(newest, depth)).collect()
+        let mut operations: Vec<RequestOp> = Vec::new();
+        for _ in 0..count {
+            let operation = self.request_op(newest, depth);
+            let nested =
+                |operation: &RequestOp| matches!(operation.request, Some(Request::RequestTxn(_)));
+            if !nested(&operation) || !operations.iter().any(nested) {
+                operations.push(operation);
+            }
+        }
+        operations
     }
 
     fn request_op(&mut self, newest: i64, depth: u32) -> RequestOp {
         let request = match self.random.below(20) {
             0..8 => Some(Request::RequestPut(self.put())),
             8..14 => Some(Request::RequestRange(self.range(newest))),
-            14..17 => Some(Request::RequestDeleteRange(self.delete())),
+            14..17 => Some(Request::RequestDeleteRange(self.closed_delete())),
             17 | 18 if depth < NESTING_MAX => {
                 Some(Request::RequestTxn(self.txn(newest, depth + 1)))
             }

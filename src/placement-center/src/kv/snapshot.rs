@@ -15,7 +15,7 @@ pub(super) struct Snapshot<'r, R> {
     pub(super) reader: &'r R,
     /// Revision of the newest change the reader sees.
     pub(super) revision: i64,
-    compacted: i64,
+    pub(super) compacted: i64,
 }
 
 /// One visible version, with its value as its own handle.

@@ -114,6 +114,11 @@ fn check_ranges<R: Read>(
 ) -> std::result::Result<(), ReadFailure> {
     each(chosen, &mut |request| {
         if let Request::RequestRange(range) = request {
+            // Outside a transaction a negative revision reads the newest; inside one, etcd takes it for
+            // what it is: older than anything kept.
+            if range.revision < 0 && range.revision < snapshot.compacted {
+                return Err(Refusal::Compacted.into());
+            }
             snapshot.resolve(range.revision)?;
         }
         Ok(())
