@@ -1,7 +1,7 @@
 //! A real server process on its own data directory and its own ports: ours, or etcd for comparison.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -292,7 +292,17 @@ fn write_config(folder: &Path, options: &Options, ports: Ports) -> Result<()> {
     writeln!(text, "nodes = {{ 1 = \"127.0.0.1:{peer}\" }}")?;
     writeln!(text, "{}", options.config)?;
     writeln!(text, "[log]\nlog_path = {:?}", log.display().to_string())?;
-    fs::write(config_file(folder), text).context("write the configuration")
+    fs::write(config_file(folder), text).context("write the configuration")?;
+    // A test that cuts the power judges the server's care for its files, not ours for this one.
+    for path in [config_file(folder).as_path(), folder]
+        .into_iter()
+        .chain(folder.parent())
+    {
+        File::open(path)
+            .and_then(|file| file.sync_all())
+            .context("sync the configuration")?;
+    }
+    Ok(())
 }
 
 fn etcd_command(folder: &Path, ports: Ports) -> Result<Command> {
