@@ -176,15 +176,15 @@ mod tests {
 
     #[test]
     fn conditions_are_read_from_headers() {
-        let cases: [(&[(&str, &str)], Option<i64>); 4] = [
-            (&[], None),
-            (&[("if-none-match", "*")], Some(0)),
-            (&[("if-match", "17")], Some(17)),
-            (&[("if-match", " \"17\" ")], Some(17)),
+        let cases = [
+            (vec![], None),
+            (vec![("if-none-match", "*")], Some(0)),
+            (vec![("if-match", "17")], Some(17)),
+            (vec![("if-match", " \"17\" ")], Some(17)),
         ];
         for (given, expected) in cases {
             assert_eq!(
-                condition(&headers(given)).expect("a good condition"),
+                condition(&headers(&given)).expect("a good condition"),
                 expected,
                 "{given:?}"
             );

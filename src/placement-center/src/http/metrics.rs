@@ -3,7 +3,7 @@
 use super::Shared;
 use super::status::VERSION;
 use crate::metrics::text::{CONTENT_TYPE, Kind, Page};
-use crate::metrics::{consensus, grpc_listener, process, rpcs, store, syncs};
+use crate::metrics::{group, grpc_listener, process, rpcs, store, syncs};
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header;
@@ -21,7 +21,7 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     };
     let parts = &shared.parts;
     let mut page = Page::default();
-    consensus(
+    group(
         &mut page,
         &parts.context.handle().status(),
         parts.context.handle().counters(),
