@@ -29,8 +29,8 @@ run: setup ## start one node; ARGS="--grpc-port=9000" adds flags, CONF=FILE name
 
 test: setup ## run every test; ARGS=name runs those whose name contains it
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	    $(CARGO) nextest run $(FLAGS) --workspace $(ARGS); \
 	    $(CARGO) test $(FLAGS) --workspace --doc --quiet $(ARGS); \
+	    $(CARGO) nextest run $(FLAGS) --workspace $(ARGS); \
 	else \
 	    $(CARGO) test $(FLAGS) --workspace --no-fail-fast $(ARGS); \
 	fi
