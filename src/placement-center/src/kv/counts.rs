@@ -1,30 +1,43 @@
-//! Exact key counts without a walk. The key space is cut into buckets of bounded size; the store keeps
-//! the number of living keys of each. The count of a range is the sum of its whole buckets plus two
-//! scanned edges. Derived data: the same keys may lie in different buckets on two nodes, and mean the same.
+//! The number of living keys in each bucket of the key space, so that a range can be counted without a
+//! walk. Keeps the buckets up to date and small; `counting` reads them. Buckets lie many to a row (a page), because a row that changes often costs a reader
+//! far more than its bytes until the engine has dropped its old versions.
+//! Derived data: the same keys may lie in different buckets on two nodes, and mean the same.
 
 use super::fault::Damaged;
-use super::key::Span;
+use super::record::number;
 use super::{COUNT, CURRENT};
+use bytes::{Buf, BufMut};
+use prost::encoding::encode_varint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
-use storage::{ApplyBatch, Cursor, Order, Read, Result};
+use std::ops::ControlFlow;
+use storage::{ApplyBatch, Order, Read, Result};
 
-// Tests make do with tiny buckets, so that few keys meet every case.
+// Tests make do with tiny buckets and pages, so that few keys meet every case.
 
-/// A bucket beyond this is split by housekeeping. Small, because each edge of a count scans up to one
-/// bucket; not smaller, because a count also walks one row per whole bucket.
-const BUCKET_KEYS_MAX: u64 = if cfg!(test) { 4 } else { 256 };
+/// A bucket beyond this is split by housekeeping. Small, because each edge of a count scans up to one bucket.
+const BUCKET_KEYS_MAX: u64 = if cfg!(test) { 4 } else { 64 };
 /// A bucket beyond this is split by the change that filled it: housekeeping has not come round under
 /// load, and counts must not degrade into walks.
-const BUCKET_KEYS_URGENT: u64 = if cfg!(test) { 8 } else { 1024 };
+const BUCKET_KEYS_URGENT: u64 = if cfg!(test) { 8 } else { 256 };
 /// About this many keys go into each bucket of a split, so that it has room to grow.
-const BUCKET_KEYS_SPLIT: u64 = if cfg!(test) { 2 } else { 128 };
+const BUCKET_KEYS_SPLIT: u64 = if cfg!(test) { 2 } else { 32 };
+/// A page of more than one bucket beyond this is cut in two. Creating a key writes one page.
+const PAGE_BYTES_MAX: usize = if cfg!(test) { 32 } else { 1024 };
+
+/// Bytes of a bucket in a page beyond its start, at most: the length of the start and the count.
+const PAGE_ENTRY_BYTES: usize = 20;
+
+/// First byte of a page; another one is damage.
+const LAYOUT_V1: u8 = 1;
 
 /// The writer's copy of all buckets: a change finds its bucket without touching the store.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     /// First key a bucket may hold -> living keys in it. A bucket ends where the next begins.
     buckets: BTreeMap<Vec<u8>, u64>,
+    /// The buckets that begin a page.
+    pages: BTreeSet<Vec<u8>>,
     /// Buckets beyond `BUCKET_KEYS_MAX`.
     oversized: BTreeSet<Vec<u8>>,
 }
@@ -33,11 +46,20 @@ impl Counts {
     pub(super) fn load<R: Read>(reader: &R) -> Result<Self> {
         let mut counts = Counts::default();
         let mut cursor = reader.scan(COUNT, &[], None, Order::Forward)?;
-        while let Some((start, keys)) = cursor.entry() {
-            counts.remember(start.to_vec(), decode(keys)?);
+        while let Some((start, page)) = cursor.entry() {
+            counts.pages.insert(start.to_vec());
+            let _ = each_of_page(start, page, &mut |start, keys| {
+                counts.remember(start.to_vec(), keys);
+                Ok(ControlFlow::Continue(()))
+            })?;
             cursor.advance()?;
         }
         Ok(counts)
+    }
+
+    #[cfg(test)]
+    pub(super) fn buckets(&self) -> &BTreeMap<Vec<u8>, u64> {
+        &self.buckets
     }
 
     /// Living keys in all buckets.
@@ -49,11 +71,11 @@ impl Counts {
     pub(super) fn created(&mut self, batch: &mut ApplyBatch<'_>, key: &[u8]) -> Result<()> {
         let (start, keys) = self.bucket(key);
         let keys = keys + 1;
-        batch.put(COUNT, &start, &encode(keys));
         self.remember(start.clone(), keys);
         if keys > BUCKET_KEYS_URGENT {
-            self.split(batch, &start)?;
+            return self.split(batch, &start);
         }
+        self.save(batch, &start);
         Ok(())
     }
 
@@ -79,13 +101,10 @@ impl Counts {
                 reason: "a bucket held fewer keys than were deleted",
             })?;
             if left == 0 && !start.is_empty() {
-                // Without its row the bucket's part of the key space belongs to the bucket before it.
-                batch.delete(COUNT, &start);
-                self.buckets.remove(&start);
-                self.oversized.remove(&start);
+                self.drop_bucket(batch, &start);
             } else {
-                batch.put(COUNT, &start, &encode(left));
-                self.remember(start, left);
+                self.remember(start.clone(), left);
+                self.save(batch, &start);
             }
         }
         Ok(())
@@ -123,11 +142,54 @@ impl Counts {
             }
             .into());
         }
-        for (start, keys) in starts {
-            batch.put(COUNT, &start, &encode(keys));
-            self.remember(start, keys);
+        for (start, keys) in &starts {
+            self.remember(start.clone(), *keys);
         }
+        self.save(batch, start);
         Ok(())
+    }
+
+    /// Removes an empty bucket: its part of the key space belongs to the bucket before it. The first
+    /// bucket has none before it, and stays.
+    fn drop_bucket(&mut self, batch: &mut ApplyBatch<'_>, start: &[u8]) {
+        self.buckets.remove(start);
+        self.oversized.remove(start);
+        if self.pages.remove(start) {
+            // What is left of the page joins the page before it.
+            batch.delete(COUNT, start);
+        }
+        self.save(batch, start);
+    }
+
+    /// Writes the page that `key` belongs to, cut until its pieces are small enough.
+    fn save(&mut self, batch: &mut ApplyBatch<'_>, key: &[u8]) {
+        let start = last_up_to(&self.pages, key).cloned().unwrap_or_default();
+        self.pages.insert(start.clone());
+        let mut out = Vec::with_capacity(PAGE_BYTES_MAX * 2);
+        let mut page = start.clone();
+        let next = self
+            .pages
+            .range::<[u8], _>((Excluded(&start[..]), Unbounded))
+            .next()
+            .cloned();
+        let end = next.as_deref().map_or(Unbounded, Excluded);
+        for (bucket, keys) in self.buckets.range::<[u8], _>((Included(&start[..]), end)) {
+            let bytes = bucket.len() + PAGE_ENTRY_BYTES;
+            if !out.is_empty() && out.len() + bytes > PAGE_BYTES_MAX {
+                batch.put(COUNT, &page, &out);
+                self.pages.insert(bucket.clone());
+                page.clone_from(bucket);
+                out.clear();
+            }
+            if out.is_empty() {
+                out.put_u8(LAYOUT_V1);
+            } else {
+                encode_varint(bucket.len() as u64, &mut out);
+                out.put_slice(bucket);
+            }
+            encode_varint(*keys, &mut out);
+        }
+        batch.put(COUNT, &page, &out);
     }
 
     /// Start and keys of the bucket that `key` belongs to; the first bucket exists from the first key on.
@@ -156,91 +218,43 @@ impl Counts {
     }
 }
 
-/// Living keys of `span`.
-pub(super) fn count<R: Read>(reader: &R, span: Span<'_>) -> Result<u64> {
-    match span {
-        Span::Key(key) => Ok(u64::from(reader.exists(CURRENT, key)?)),
-        _ if span.is_empty() => Ok(0),
-        Span::Range { start, end } => count_rest(
-            reader,
-            reader.scan(CURRENT, start, end, Order::Forward)?,
-            end,
-        ),
-    }
+fn last_up_to<'s>(starts: &'s BTreeSet<Vec<u8>>, key: &[u8]) -> Option<&'s Vec<u8>> {
+    starts
+        .range::<[u8], _>((Unbounded, Included(key)))
+        .next_back()
 }
 
-/// Living keys from where `cursor` (a forward scan of the current family that stops at `end`) stands.
-pub(super) fn count_rest<R: Read>(
-    reader: &R,
-    mut cursor: Cursor<'_>,
-    end: Option<&[u8]>,
-) -> Result<u64> {
-    let Some((first, _)) = cursor.entry() else {
-        return Ok(0);
-    };
-    let mut buckets = reader.scan(COUNT, first, None, Order::Forward)?;
-    let within = |start: &[u8]| end.is_none_or(|end| start < end);
-    // The bucket whose end is not seen yet.
-    let mut open = match buckets.entry() {
-        Some((start, keys)) if within(start) => (start.to_vec(), decode(keys)?),
-        _ => return count_until(&mut cursor, None),
-    };
-    let mut total = count_until(&mut cursor, Some(&open.0))?;
-    let next = loop {
-        buckets.advance()?;
-        match buckets.entry() {
-            Some((start, keys)) if within(start) => {
-                total += open.1;
-                open.0.clear();
-                open.0.extend_from_slice(start);
-                open.1 = decode(keys)?;
-            }
-            entry => break entry.map(|(start, _)| start),
-        }
-    };
-    if reaches(reader, end, next)? {
-        return Ok(total + open.1);
-    }
-    cursor.seek(&open.0)?;
-    Ok(total + count_until(&mut cursor, None)?)
-}
+/// What is called for each bucket, with its start and its keys.
+pub(super) trait Visit: FnMut(&[u8], u64) -> Result<ControlFlow<()>> {}
+impl<F: FnMut(&[u8], u64) -> Result<ControlFlow<()>>> Visit for F {}
 
-/// Whether a range that ends at `end` takes in all keys below `next`. One look at the key behind the
-/// end spares the scan of an edge in the common case, a range that ends where keys of its kind end.
-fn reaches<R: Read>(reader: &R, end: Option<&[u8]>, next: Option<&[u8]>) -> Result<bool> {
-    let Some(end) = end else {
-        return Ok(true);
-    };
-    if next == Some(end) {
-        return Ok(true);
-    }
-    Ok(reader
-        .scan(CURRENT, end, next, Order::Forward)?
-        .entry()
-        .is_none())
-}
-
-/// Counts keys below `stop`, or to the end of the scan.
-fn count_until(cursor: &mut Cursor<'_>, stop: Option<&[u8]>) -> Result<u64> {
-    let mut keys = 0;
-    while cursor
-        .entry()
-        .is_some_and(|(key, _)| stop.is_none_or(|stop| key < stop))
-    {
-        keys += 1;
-        cursor.advance()?;
-    }
-    Ok(keys)
-}
-
-fn encode(keys: u64) -> [u8; 8] {
-    keys.to_be_bytes()
-}
-
-fn decode(bytes: &[u8]) -> Result<u64> {
-    let keys = bytes.try_into().map_err(|_| Damaged {
+/// Visits the buckets of one page: the first starts where the page does.
+pub(super) fn each_of_page(
+    start: &[u8],
+    page: &[u8],
+    visit: &mut impl Visit,
+) -> Result<ControlFlow<()>> {
+    let damaged = |reason| Damaged {
         family: COUNT,
-        reason: "a count is not 8 bytes",
-    })?;
-    Ok(u64::from_be_bytes(keys))
+        reason,
+    };
+    let mut rest = page;
+    if rest.try_get_u8() != Ok(LAYOUT_V1) {
+        return Err(damaged("unknown record layout").into());
+    }
+    let mut start = start;
+    loop {
+        let keys = number(COUNT, &mut rest)?.unsigned_abs();
+        if visit(start, keys)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        if rest.is_empty() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let length = number(COUNT, &mut rest)?;
+        let split = usize::try_from(length)
+            .ok()
+            .and_then(|length| rest.split_at_checked(length));
+        (start, rest) = split.ok_or_else(|| damaged("the start of a bucket is cut off"))?;
+    }
 }

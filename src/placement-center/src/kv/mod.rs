@@ -9,6 +9,7 @@
 
 mod check;
 mod compare;
+mod counting;
 mod counts;
 mod fault;
 mod intervals;

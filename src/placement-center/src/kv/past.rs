@@ -2,7 +2,7 @@
 //! corrected by the changes since.
 
 use super::REVISION;
-use super::counts;
+use super::counting;
 use super::key::{Position, Span};
 use super::record::{Change, Record};
 use super::snapshot::Snapshot;
@@ -12,7 +12,7 @@ use storage::{Order, Read, Result};
 
 /// Keys of `span` that live at `at`, a readable revision.
 pub(super) fn count<R: Read>(snapshot: &Snapshot<'_, R>, span: Span<'_>, at: i64) -> Result<u64> {
-    let newest = counts::count(snapshot.reader, span)?;
+    let newest = counting::count(snapshot.reader, span)?;
     if at >= snapshot.revision {
         return Ok(newest);
     }

@@ -2,7 +2,7 @@
 //! are returned; everything else walks the range, in bounded memory where there is a limit.
 
 use super::CURRENT;
-use super::counts;
+use super::counting;
 use super::key::Span;
 use super::past;
 use super::range::Plan;
@@ -78,7 +78,7 @@ pub(super) fn ascending<R: Read>(
     }
     selection.count = selection.kvs.len() as u64;
     if selection.more {
-        selection.count += counts::count_rest(snapshot.reader, cursor, end)?;
+        selection.count += counting::count_rest(snapshot.reader, cursor, end)?;
     }
     Ok(selection)
 }
@@ -133,7 +133,7 @@ pub(super) fn descending<R: Read>(
         cursor.advance()?;
     }
     selection.count = if selection.more {
-        counts::count(snapshot.reader, span)?
+        counting::count(snapshot.reader, span)?
     } else {
         selection.kvs.len() as u64
     };

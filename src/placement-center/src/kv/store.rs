@@ -15,7 +15,7 @@ use storage::{ApplyBatch, Read, Result};
 #[derive(Debug)]
 pub struct Store {
     meta: Meta,
-    counts: Counts,
+    pub(super) counts: Counts,
 }
 
 /// Outcome of a request: the response, or why it changed nothing.

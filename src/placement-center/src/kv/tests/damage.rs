@@ -49,8 +49,8 @@ fn damaged_records_are_errors_to_readers() {
 #[test]
 fn a_store_whose_counts_do_not_add_up_does_not_open() {
     for (name, family, key, value) in [
-        ("another count", COUNT, &b""[..], &5_u64.to_be_bytes()[..]),
-        ("a short count", COUNT, b"", b"\x01"),
+        ("another count", COUNT, &b""[..], &b"\x01\x05"[..]),
+        ("a page cut off", COUNT, b"", b"\x01\x01\x09k"),
         ("counters of another version", META, b"counters", b"\x09"),
     ] {
         let mut rig = filled();

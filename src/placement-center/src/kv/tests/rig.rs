@@ -1,5 +1,6 @@
 //! A store on an engine, driven as the apply thread would, and the checks of its invariants.
 
+use crate::kv::counts::Counts;
 use crate::kv::key::{Position, split_history_key};
 use crate::kv::record::{Change, Record, version_bytes};
 use crate::kv::*;
@@ -243,25 +244,37 @@ impl Rig {
     }
 
     fn check_counts(&self, current: &BTreeMap<Vec<u8>, Vec<u8>>) {
-        let buckets = self.dump(COUNT);
-        let starts: Vec<_> = buckets.keys().cloned().collect();
-        for (at, (start, keys)) in buckets.iter().enumerate() {
+        let stored = Counts::load(&self.stores.state.view()).expect("load the counts");
+        assert_eq!(self.store.counts, stored, "the writer knows what is stored");
+        let starts: Vec<_> = stored.buckets().keys().cloned().collect();
+        for (at, (start, keys)) in stored.buckets().iter().enumerate() {
             let end = starts.get(at + 1);
-            let held = current
-                .keys()
-                .filter(|key| *key >= start && end.is_none_or(|end| *key < end))
-                .count();
-            assert_eq!(
-                *keys,
-                (held as u64).to_be_bytes(),
-                "the bucket of {start:?} counts its keys"
+            let within = |key: &&Vec<u8>| *key >= start && end.is_none_or(|end| *key < end);
+            let held = current.keys().filter(within).count() as u64;
+            assert_eq!(*keys, held, "the bucket of {start:?} counts its keys");
+        }
+        assert_eq!(
+            stored.total(),
+            current.len() as u64,
+            "every key is in a bucket"
+        );
+        for (start, page) in self.dump(COUNT) {
+            assert!(
+                page.len() <= 32 + start.len(),
+                "a page stays small: {page:?}"
             );
         }
-        let counted: u64 = buckets
+    }
+
+    /// Keys of the fullest bucket.
+    pub(in crate::kv) fn fullest_bucket(&self) -> u64 {
+        self.store
+            .counts
+            .buckets()
             .values()
-            .map(|keys| u64::from_be_bytes(keys[..].try_into().expect("8 bytes")))
-            .sum();
-        assert_eq!(counted, current.len() as u64, "every key is in a bucket");
+            .copied()
+            .max()
+            .unwrap_or(0)
     }
 }
 
