@@ -235,6 +235,9 @@ impl Model {
         }
         for request in &chosen {
             if let Request::RequestRange(range) = request {
+                if range.revision < 0 && range.revision < before.compacted {
+                    return Err(Refusal::Compacted);
+                }
                 before.readable(range.revision)?;
             }
         }

@@ -314,3 +314,26 @@ fn a_read_transaction_answers_like_a_written_one() {
 fn a_write_is_never_run_as_a_read() {
     let _ = Rig::new().txn_read(&txn(vec![], vec![op(put(b"k", b"v"))], vec![]));
 }
+
+#[test]
+fn a_negative_revision_in_a_transaction_is_older_than_a_compaction() {
+    let mut rig = Rig::new();
+    rig.put(b"k", b"v");
+    let below = txn(
+        vec![],
+        vec![op(RangeRequest {
+            revision: -1,
+            ..range(b"k", b"")
+        })],
+        vec![],
+    );
+    assert!(rig.txn(below.clone()).is_ok(), "nothing is compacted yet");
+    rig.compact(0).expect("compact");
+    assert_eq!(rig.txn(below.clone()), Err(Refusal::Compacted));
+    assert_eq!(rig.txn_read(&below), Err(Refusal::Compacted));
+    let alone = RangeRequest {
+        revision: -1,
+        ..range(b"k", b"")
+    };
+    assert_eq!(rig.range(&alone).expect("a range").count, 1);
+}
