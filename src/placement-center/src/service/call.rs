@@ -3,6 +3,7 @@
 use super::metrics::Rpc;
 use super::{Context, Deadline, Failure};
 use std::sync::Arc;
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 
 /// Set to `true` by etcd clients that prefer an error to an answer from a member without a leader.
@@ -24,7 +25,9 @@ impl Call {
         request: Request<T>,
     ) -> Result<(Call, T), Status> {
         let call = Call::begin(context, rpc, &request);
-        match demands_missing_leader(context, &request) {
+        let is_refused =
+            demands_leader(request.metadata()) && context.handle.status().leader.is_none();
+        match is_refused {
             true => Err(call.refuse(Failure::NoLeader.into_etcd_status())),
             false => Ok((call, request.into_inner())),
         }
@@ -84,10 +87,9 @@ impl Call {
     }
 }
 
-fn demands_missing_leader<T>(context: &Context, request: &Request<T>) -> bool {
-    let demand = request.metadata().get(REQUIRE_LEADER_METADATA);
+fn demands_leader(metadata: &MetadataMap) -> bool {
+    let demand = metadata.get(REQUIRE_LEADER_METADATA);
     demand.is_some_and(|value| value.as_bytes() == b"true")
-        && context.handle.status().leader.is_none()
 }
 
 impl Drop for Call {

@@ -5,6 +5,8 @@ use super::etcd::cluster::ClusterService;
 use super::etcd::kv::KvService;
 use super::etcd::maintenance::MaintenanceService;
 use super::health::HealthService;
+use super::metrics::Metrics;
+use super::server::LOG_TARGET;
 use super::{Context, Failure, native};
 use futures::FutureExt;
 use http::{HeaderValue, Request, Response};
@@ -78,17 +80,29 @@ impl hyper::service::Service<Request<Incoming>> for Dispatch {
         let mut routes = self.routes.clone();
         let context = Arc::clone(&self.context);
         Box::pin(async move {
-            let answering = AssertUnwindSafe(routes.call(request.map(Body::new))).catch_unwind();
-            match answering.await {
-                Ok(Ok(response)) => Ok(in_etcds_words(response)),
-                Ok(Err(never)) => match never {},
-                Err(panic) => {
-                    context.metrics.panics.fetch_add(1, Relaxed);
-                    log::error!("a gRPC handler panicked: {}", panic_text(panic.as_ref()));
-                    Ok(Failure::Broken.into_etcd_status().into_http())
-                }
-            }
+            let answering = routes.call(request.map(Body::new));
+            Ok(guarded(&context.metrics, answering).await)
         })
+    }
+}
+
+/// What `answering` answers, or an error if it panics.
+async fn guarded<F>(metrics: &Metrics, answering: F) -> Response<Body>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    match AssertUnwindSafe(answering).catch_unwind().await {
+        Ok(Ok(response)) => in_etcds_words(response),
+        Ok(Err(never)) => match never {},
+        Err(panic) => {
+            metrics.panics.fetch_add(1, Relaxed);
+            log::error!(
+                target: LOG_TARGET,
+                "a gRPC handler panicked: {}",
+                panic_text(panic.as_ref())
+            );
+            Failure::Broken.into_etcd_status().into_http()
+        }
     }
 }
 
@@ -121,4 +135,18 @@ fn in_etcds_words(mut response: Response<Body>) -> Response<Body> {
 
 fn percent_decoded(text: &[u8]) -> Vec<u8> {
     percent_encoding::percent_decode(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_of_its_request() {
+        let metrics = Metrics::default();
+        let response = guarded(&metrics, async { panic!("a planted bug") }).await;
+        assert_eq!(response.headers()[GRPC_STATUS], "13");
+        assert_eq!(response.headers()["placement-outcome"], "unknown");
+        assert_eq!(metrics.panics.load(Relaxed), 1);
+    }
 }

@@ -225,7 +225,7 @@ impl From<kv::ReadFailure> for Failure {
             chain = format!("{chain}: {error}");
             source = error.source();
         }
-        log::error!("a read failed: {chain}");
+        log::error!(target: super::server::LOG_TARGET, "a read failed: {chain}");
         Failure::Store
     }
 }

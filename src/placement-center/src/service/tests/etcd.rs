@@ -1,12 +1,14 @@
 //! `KV`, `Cluster` and `Maintenance` of etcd: headers, checks in their order, texts, quota, limits.
 
+use crate::service::metrics::Rpc;
 use crate::service::testing::*;
-use crate::service::{Deadline, Failure, Outcome};
+use crate::service::{Deadline, Failure, LONG_READS_MAX, Outcome};
 use bytes::Bytes;
 use protocol::etcdserverpb::alarm_request::AlarmAction;
 use protocol::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use protocol::etcdserverpb::request_op::Request as Op;
 use protocol::etcdserverpb::*;
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Code, Request};
 
@@ -442,6 +444,16 @@ async fn a_stopped_group_refuses_and_says_what_became_of_the_request() {
         serializable: true,
         ..range("a", "")
     };
+    assert_eq!(told(kv.range(range("a", "")).await), stopped);
+    let compare_only = TxnRequest {
+        compare: vec![exists("a")],
+        ..TxnRequest::default()
+    };
+    assert_eq!(
+        told(kv.txn(compare_only).await),
+        stopped,
+        "not answered from local data"
+    );
     assert_eq!(
         kv.range(serializable).await.unwrap().into_inner().kvs[0].value,
         "1"
@@ -450,7 +462,6 @@ async fn a_stopped_group_refuses_and_says_what_became_of_the_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_are_counted_under_their_codes() {
-    use crate::service::metrics::Rpc;
     let node = Fixture::start().await;
     let mut kv = node.kv().await;
     kv.put(put("a", "1")).await.unwrap();
@@ -465,4 +476,59 @@ async fn calls_are_counted_under_their_codes() {
         (1, 1, 0)
     );
     assert!(put.micros_total() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_reads_wait_in_line_and_short_ones_pass() {
+    let node = Fixture::start().await;
+    node.fill("k", 3, 8).await;
+    let permits = u32::try_from(LONG_READS_MAX).unwrap();
+    let line = Arc::clone(&node.context.long_reads);
+    let occupied = bounded(line.acquire_many_owned(permits)).await.unwrap();
+    let soon = || Deadline::after(Duration::from_millis(50));
+    let long = node.context.range(range("k", "l"), soon()).await;
+    assert_eq!(long.unwrap_err(), Failure::TimedOut(Outcome::NotApplied));
+    let short = RangeRequest {
+        limit: 2,
+        ..range("k", "l")
+    };
+    let short = node.context.range(short, Deadline::after(PATIENCE)).await;
+    assert_eq!(short.unwrap().count, 3);
+    drop(occupied);
+    let long = node
+        .context
+        .range(range("k", "l"), Deadline::after(PATIENCE));
+    assert_eq!(long.await.unwrap().kvs.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_may_give_less_time_than_the_node() {
+    let node = Fixture::start().await;
+    let permits = u32::try_from(LONG_READS_MAX).unwrap();
+    let line = Arc::clone(&node.context.long_reads);
+    let _occupied = bounded(line.acquire_many_owned(permits)).await.unwrap();
+    let mut kv = node.kv().await;
+    let mut request = Request::new(range("a", "b"));
+    // Set by hand, because a client that sets it through its library ends the call itself.
+    let metadata = request.metadata_mut();
+    metadata.insert("grpc-timeout", "50m".parse().unwrap());
+    let timed_out = not_applied(Code::Unavailable, "etcdserver: request timed out");
+    assert_eq!(told(kv.range(request).await), timed_out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_answers_what_still_waits() {
+    let node = Fixture::start().await;
+    let permits = u32::try_from(LONG_READS_MAX).unwrap();
+    let line = Arc::clone(&node.context.long_reads);
+    let _occupied = bounded(line.acquire_many_owned(permits)).await.unwrap();
+    let mut kv = node.kv().await;
+    let waiting = kv.range(range("a", "b"));
+    let cut = async {
+        until(|| node.context.metrics().rpc(Rpc::Range).in_flight() == 1).await;
+        node.context.cut.cancel();
+    };
+    let (answer, ()) = bounded(futures::future::join(waiting, cut)).await;
+    let stopped = not_applied(Code::Unavailable, "etcdserver: server stopped");
+    assert_eq!(told(answer), stopped);
 }

@@ -408,3 +408,38 @@ async fn a_stopped_group_fails_operations_and_not_the_stream() {
     assert_eq!(answers.len(), 2);
     assert_eq!(error(&answers[0]), (Code::Unavailable, "server stopped"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_that_takes_too_long_is_answered_and_the_stream_goes_on() {
+    let limits = LimitsConfig {
+        request_timeout: std::time::Duration::ZERO,
+        ..LimitsConfig::default()
+    };
+    let options = Options {
+        limits,
+        ..Options::default()
+    };
+    let node = Fixture::start_with(options).await;
+    let messages = (0..20).map(|number| vec![set("k", format!("{number}")), get("k")]);
+    let answers = run(&node, messages.collect()).await;
+    assert_eq!(answers.len(), 40);
+    let mut late = 0;
+    for (number, answer) in answers.iter().enumerate() {
+        let Answer::Error(error) = answer else {
+            continue;
+        };
+        late += 1;
+        let is_write = number % 2 == 0;
+        let (outcome, code) = match is_write {
+            true => (Outcome::Unknown, Code::DeadlineExceeded),
+            false => (Outcome::NotApplied, Code::Unavailable),
+        };
+        assert_eq!(
+            (error.outcome(), Code::from_i32(error.code)),
+            (outcome, code)
+        );
+        assert_eq!(error.message, "request timed out");
+    }
+    assert!(late > 0, "no sync takes no time");
+    until(|| node.context.published().revision() == 21).await;
+}
