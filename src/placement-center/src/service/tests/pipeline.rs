@@ -290,14 +290,12 @@ async fn no_more_is_read_ahead_than_the_window_holds() {
         .await
         .unwrap()
         .into_inner();
-    let reads = PipelineRequest {
-        operations: vec![get("large00000"); 64],
-    };
-    operations_tx.send(reads).await.unwrap();
-    let write = PipelineRequest {
-        operations: vec![set("k", "v")],
-    };
-    operations_tx.send(write).await.unwrap();
+    let mut operations = vec![get("large00000"); 64];
+    operations.push(set("k", "v"));
+    operations_tx
+        .send(PipelineRequest { operations })
+        .await
+        .unwrap();
     let answered = || {
         node.context
             .metrics()
