@@ -51,7 +51,7 @@ bench: setup ## measure against etcd, print the table of docs/benchmarks.md; ARG
 
 deny: ## licences, sources and advisories of the dependencies
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
-	    $(CARGO) deny --locked check --config .deny.toml; \
+	    $(CARGO) deny --locked --workspace --config .deny.toml check; \
 	else \
 	    echo "deny: cargo-deny is not installed; \`cargo install cargo-deny --locked\` installs it"; exit 1; \
 	fi

@@ -31,8 +31,8 @@ impl Stopwatch {
     }
 }
 
-/// The driver's tick, the first after one period. A late tick is not made up for: a burst of ticks after a stall would look
-/// like elapsed election timeouts and start needless elections.
+/// The driver's tick, the first after one period. A late tick is not made up for: a burst of ticks after
+/// a stall would look like elapsed election timeouts and start needless elections.
 pub(crate) fn ticker(period: Duration) -> Interval {
     let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
