@@ -13,13 +13,30 @@ use crate::version;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found";
 
+const PUT_EXAMPLES: &str = "\
+Examples:
+  placement-ctl kv put color blue
+  placement-ctl kv put photo - < photo.jpg";
+
+const GET_EXAMPLES: &str = "\
+Examples:
+  placement-ctl kv get color
+  placement-ctl kv get photo > photo.jpg
+  placement-ctl kv get color --revision 7 --output json";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  placement-ctl kv list --prefix brokers/ --keys-only
+  placement-ctl kv list --limit 0 --output json";
+
 /// Talks to a placement center
 #[derive(Debug, Parser)]
 #[command(name = "placement-ctl", version = version::text(), after_help = EXIT_CODES)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct Arguments {
     /// gRPC address of any member [default: $PLACEMENT_CTL_ENDPOINT, else 127.0.0.1:8871]
-    #[arg(long, value_name = "HOST:PORT", global = true, default_value = Endpoint::from_environment(), hide_default_value = true)]
+    #[arg(long, value_name = "HOST:PORT", global = true)]
+    #[arg(default_value = Endpoint::from_environment(), hide_default_value = true)]
     pub endpoint: Endpoint,
     /// How to print; `kv get` prints the bare value into a pipe unless this is given
     #[arg(long, value_enum, value_name = "FORMAT", global = true)]
@@ -62,22 +79,16 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum KvCommand {
     /// Writes one key
-    #[command(
-        after_help = "Examples:\n  placement-ctl kv put color blue\n  placement-ctl kv put photo - < photo.jpg"
-    )]
+    #[command(after_help = PUT_EXAMPLES)]
     Put(Put),
     /// Prints the value of one key; exit code 3 when it does not exist
-    #[command(
-        after_help = "Examples:\n  placement-ctl kv get color\n  placement-ctl kv get photo > photo.jpg\n  placement-ctl kv get color --revision 7 --output json"
-    )]
+    #[command(after_help = GET_EXAMPLES)]
     Get(Get),
     /// Deletes one key; exit code 3 when it does not exist
     #[command(after_help = "Example:\n  placement-ctl kv del color")]
     Del(Del),
     /// Lists keys in key order
-    #[command(
-        after_help = "Examples:\n  placement-ctl kv list --prefix brokers/ --keys-only\n  placement-ctl kv list --limit 0 --output json"
-    )]
+    #[command(after_help = LIST_EXAMPLES)]
     List(List),
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use protocol::placement::v1::{Consistency, Item, ListPrefixRequest};
+use protocol::placement::v1::{Consistency, Item, ListPrefixRequest, ListPrefixResponse};
 use serde::Serialize;
 
 use crate::ctl::Error;
@@ -28,6 +28,17 @@ struct Found {
     revision: i64,
     more: bool,
     items: Vec<Item>,
+}
+
+impl Found {
+    fn add(&mut self, page: ListPrefixResponse) {
+        if self.revision == 0 {
+            self.revision = page.revision;
+        }
+        // A page that is empty although more is said to follow would be asked for again and again.
+        self.more = page.more && !page.items.is_empty();
+        self.items.extend(page.items);
+    }
 }
 
 /// Lists keys.
@@ -94,12 +105,7 @@ async fn read(session: &Session, list: &List) -> Result<Found, Error> {
         let page = session
             .answer(Effect::Read, client.list_prefix(session.request(request)))
             .await?;
-        if found.revision == 0 {
-            found.revision = page.revision;
-        }
-        // A page that is empty although more is said to follow would be asked for again and again.
-        found.more = page.more && !page.items.is_empty();
-        found.items.extend(page.items);
+        found.add(page);
     }
     Ok(found)
 }
@@ -121,4 +127,35 @@ fn items_table(items: &[Item]) -> String {
         &["KEY", "VALUE", "VERSION", "MODIFIED"],
         items.iter().map(row),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_page_ends_the_list_and_the_first_page_sets_the_revision() {
+        let page = |revision, keys: &[&'static str], more| ListPrefixResponse {
+            revision,
+            items: keys
+                .iter()
+                .map(|key| Item {
+                    key: (*key).into(),
+                    ..Item::default()
+                })
+                .collect(),
+            more,
+        };
+        let mut found = Found {
+            revision: 0,
+            more: true,
+            items: Vec::new(),
+        };
+        found.add(page(7, &["a"], true));
+        assert!(found.more);
+        found.add(page(9, &["b"], true));
+        assert_eq!((found.revision, found.items.len()), (7, 2));
+        found.add(page(9, &[], true));
+        assert!(!found.more, "nothing would ever come");
+    }
 }

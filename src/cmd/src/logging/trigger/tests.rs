@@ -47,6 +47,7 @@ fn a_file_rolls_when_its_interval_has_passed() {
     say(4 * day - 1, "first day, last second");
     say(4 * day, "second day");
     say(4 * day - 5, "the clock was set back");
+    say(4 * day + 9, "the clock was set right");
     say(6 * day, "two days later");
 
     let text =

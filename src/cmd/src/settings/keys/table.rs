@@ -14,7 +14,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Text {
             field: |s| &mut s.node.cluster_name,
         },
-        help: "Name of the cluster, part of its identity; the same on every member, fixed once the data directory exists.",
+        help: "Name of the cluster, part of its identity: the same on every member, never changed.",
     },
     Key {
         name: "node_id",
@@ -82,7 +82,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Members {
             field: |s| &mut s.node.nodes,
         },
-        help: "Founding members and their peer addresses. Read once, when the data directory is new; must list node_id.",
+        help: "Founding members and their peer addresses, node_id included. Read once, when data_path is new.",
     },
     Key {
         name: "insecure_listen",
@@ -110,7 +110,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Level {
             field: |s| &mut s.log.level,
         },
-        help: "Level of the server and raft logs: off, error, warn, info, debug or trace. PUT /v1/log-level changes it at run time.",
+        help: "Level of the server and raft logs: off, error, warn, info, debug, trace.",
     },
     Key {
         name: "raft.heartbeat_ms",
