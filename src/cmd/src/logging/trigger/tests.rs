@@ -53,7 +53,10 @@ fn a_file_rolls_when_its_interval_has_passed() {
     let text =
         |name: &str| fs::read_to_string(directory.path().join(name)).expect("the file exists");
     assert_eq!(text("a.log"), "two days later\n");
-    assert_eq!(text("a.1.log"), "second day\nthe clock was set back\n");
+    assert_eq!(
+        text("a.1.log"),
+        "second day\nthe clock was set back\nthe clock was set right\n"
+    );
     assert_eq!(text("a.2.log"), "first day\nfirst day, last second\n");
     assert!(!directory.path().join("a.3.log").exists());
 }
