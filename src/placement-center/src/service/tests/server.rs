@@ -1,8 +1,11 @@
 //! The listener: its bounds, health, reflection, and how it stops.
 
 use crate::config::LimitsConfig;
+use crate::service::LONG_READS_MAX;
+use crate::service::metrics::Rpc;
 use crate::service::testing::*;
 use protocol::etcdserverpb::RangeRequest;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -177,7 +180,16 @@ async fn bytes_that_are_not_http2_end_the_connection_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stopping_refuses_new_connections_and_closes_the_others() {
-    let mut node = Fixture::start().await;
+    // Longer than the test is willing to wait: nothing here may end by being cut.
+    let limits = LimitsConfig {
+        shutdown_timeout: 2 * PATIENCE,
+        ..LimitsConfig::default()
+    };
+    let options = Options {
+        limits,
+        ..Options::default()
+    };
+    let mut node = Fixture::start_with(options).await;
     let mut kv = node.kv().await;
     kv.put(put("a", "1")).await.unwrap();
     node.stop.cancel();
@@ -211,5 +223,27 @@ async fn a_client_that_never_ends_does_not_keep_the_listener() {
         .into_inner();
     bounded(stream.message()).await.unwrap().unwrap();
     node.stop.cancel();
+    node.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_in_flight_is_answered_while_the_listener_stops() {
+    let mut node = Fixture::start().await;
+    node.fill("k", 3, 8).await;
+    let permits = u32::try_from(LONG_READS_MAX).unwrap();
+    let line = Arc::clone(&node.context.long_reads);
+    let occupied = bounded(line.acquire_many_owned(permits)).await.unwrap();
+    let mut kv = node.kv().await;
+    let context = Arc::clone(&node.context);
+    let stop = node.stop.clone();
+    let stopping = async {
+        until(|| context.metrics().rpc(Rpc::Range).in_flight() == 1).await;
+        stop.cancel();
+        bounded(context.draining.cancelled()).await;
+        drop(occupied);
+    };
+    let waiting = kv.range(range("k", "l"));
+    let (answer, ()) = bounded(futures::future::join(waiting, stopping)).await;
+    assert_eq!(answer.unwrap().into_inner().kvs.len(), 3);
     node.stopped().await;
 }
