@@ -104,9 +104,9 @@ impl Document {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !wanted.file_named => {
                 Document::parse("(built in)", BUILT_IN)
             }
-            Err(source) => Err(Error::Unreadable {
+            Err(reason) => Err(Error::Unreadable {
                 path: wanted.file.clone(),
-                source,
+                reason,
             }),
         }
     }

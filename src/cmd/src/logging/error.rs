@@ -9,12 +9,12 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum Error {
     /// The file cannot be opened or read.
-    #[error("cannot read the log configuration {}: {source} (log.log_config names it)", path.display())]
+    #[error("cannot read the log configuration {}: {reason} (log.log_config names it)", path.display())]
     Unreadable {
         /// As configured.
         path: PathBuf,
-        /// The operating system's reason.
-        source: io::Error,
+        /// The operating system's reason; part of the message, hence not a source.
+        reason: io::Error,
     },
     /// The file is not YAML, or not a log4rs configuration.
     #[error("the log configuration {name} is not valid: {reason}")]

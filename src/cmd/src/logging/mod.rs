@@ -51,7 +51,9 @@ impl Wanted {
         let log = &effective.settings.log;
         Wanted {
             file: log.config.clone(),
-            file_named: *effective.origin("log.log_config") != Origin::Default,
+            // The shipped configuration spells the defaults out; that names nothing.
+            file_named: *effective.origin("log.log_config") != Origin::Default
+                && log.config != crate::settings::LogSettings::default().config,
             path: log.path.clone(),
             level: log.level,
             level_named: *effective.origin("log.level") != Origin::Default,

@@ -127,7 +127,7 @@ impl Failure {
                 "mvcc: database space exceeded",
                 StatusCode::INSUFFICIENT_STORAGE,
                 "no_space",
-                "delete keys and compact, or raise storage.quota; the alarm clears by itself",
+                "delete keys and compact, or raise storage.quota_mib; the alarm clears by itself",
             ),
             Failure::TooLarge => row(
                 Code::InvalidArgument,
