@@ -5,3 +5,4 @@ mod native;
 mod pipeline;
 mod range_stream;
 mod server;
+mod waits;
