@@ -50,6 +50,7 @@ fn damaged_records_are_errors_to_readers() {
 fn a_store_whose_counts_do_not_add_up_does_not_open() {
     for (name, family, key, value) in [
         ("another count", COUNT, &b""[..], &b"\x01\x05"[..]),
+        ("a page of another version", COUNT, b"", b"\x02\x01"),
         ("a page cut off", COUNT, b"", b"\x01\x01\x09k"),
         ("counters of another version", META, b"counters", b"\x09"),
     ] {

@@ -315,3 +315,33 @@ fn pages_join_to_the_range() {
         assert_eq!(joined, whole.kvs);
     }
 }
+
+#[test]
+fn the_past_is_counted_by_what_changed_since() {
+    let mut rig = Rig::new();
+    for n in 0..30 {
+        rig.put(format!("k{n:02}").as_bytes(), b"v");
+    }
+    let then = rig.published.revision();
+    rig.put(b"k00", b"overwritten");
+    for key in [b"k05", b"k06", b"k29"] {
+        rig.delete(key, b"");
+    }
+    for key in ["k05", "k07x", "k08x", "k09x"] {
+        rig.put(key.as_bytes(), b"v");
+    }
+    for key in [b"a", b"z"] {
+        rig.put(key, b"outside of the range");
+    }
+    let at = |revision, limit| {
+        let request = RangeRequest {
+            revision,
+            limit,
+            ..range(b"k", b"k20")
+        };
+        let response = rig.range(&request).expect("a range");
+        (response.count, response.kvs.len())
+    };
+    assert_eq!((at(then, 0), at(then, 5)), ((20, 20), (20, 5)));
+    assert_eq!((at(0, 0), at(0, 5)), ((22, 22), (22, 5)));
+}
