@@ -371,6 +371,12 @@ async fn wrong_transactions_are_refused_word_for_word() -> Result<()> {
     let future = Txn::new().and_then([TxnOp::get("d", Some(future))]);
     let text = "etcdserver: mvcc: required revision is a future revision";
     is_error(client.txn(future).await, Code::OutOfRange, text)?;
+    // Alone, a negative revision reads the newest; in a transaction it is older than anything kept.
+    let negative = GetOptions::new().with_revision(-18);
+    ensure!(client.get("d", Some(negative.clone())).await?.count() == 0);
+    let negative = Txn::new().and_then([TxnOp::get("d", Some(negative))]);
+    let text = "etcdserver: mvcc: required revision has been compacted";
+    is_error(client.txn(negative).await, Code::OutOfRange, text)?;
 
     // Allowed: 128 operations, both branches on one key, a key deleted twice.
     client

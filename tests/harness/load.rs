@@ -91,6 +91,7 @@ pub struct Load {
 struct Shared {
     stop: AtomicBool,
     acknowledged: AtomicU64,
+    running: AtomicU64,
     record: Mutex<Record>,
 }
 
@@ -117,6 +118,7 @@ impl Load {
                 plan: plan.clone(),
                 shared: Arc::clone(&shared),
             };
+            shared.running.fetch_add(1, Ordering::AcqRel);
             writers.spawn(writer.run());
         }
         Ok(Self { writers, shared })
@@ -127,10 +129,18 @@ impl Load {
         self.shared.acknowledged.load(Ordering::Acquire)
     }
 
-    /// Waits until `count` writes are acknowledged.
+    /// Waits until `count` writes are acknowledged; fails at once when no writer is left to make them.
     pub async fn reached(&self, count: u64, deadline: Duration) -> Result<()> {
         let what = format!("{count} acknowledged writes");
-        wait::until_async(&what, deadline, || self.acknowledged() >= count).await
+        let over = || self.shared.running.load(Ordering::Acquire) == 0;
+        wait::until_async(&what, deadline, || self.acknowledged() >= count || over()).await?;
+        if self.acknowledged() < count {
+            bail!(
+                "{what}: all writers have ended, by {:?}",
+                self.so_far().unanswered.first()
+            );
+        }
+        Ok(())
     }
 
     /// A copy of what is known now, while the load goes on.
@@ -169,6 +179,11 @@ struct Writer {
 
 impl Writer {
     async fn run(mut self) {
+        self.write_on().await;
+        self.shared.running.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    async fn write_on(&mut self) {
         let mut sequence = 0;
         while !self.shared.stop.load(Ordering::Acquire) {
             let write = self.write(sequence);
