@@ -16,14 +16,14 @@ pub(crate) enum Profile {
     },
 }
 
-/// Records are usually truncated before this much is written, so that they never reach a table.
-const LOG_WRITE_BUFFER_BYTES: usize = 64 << 20;
+/// Also the size of a write-ahead log file, all of which are laid out at opening: a moment of writing.
+pub(super) const LOG_WRITE_BUFFER_BYTES: usize = 16 << 20;
 /// Two: one being written, one being flushed. More would only hide a disk that is too slow.
 const WRITE_BUFFERS_MAX: i32 = 2;
 /// Flush and compaction threads together; the target machine has two cores and serves meanwhile.
 const BACKGROUND_JOBS: i32 = 2;
 /// Write-ahead log files kept for overwriting: the one in use plus one in reserve.
-const RECYCLED_LOG_FILES: usize = 2;
+pub(super) const RECYCLED_LOG_FILES: usize = 2;
 /// RocksDB's own diary: enough to see the last start, not enough to matter.
 const INFO_LOG_BYTES: usize = 1 << 20;
 const INFO_LOG_FILES: usize = 2;
