@@ -18,9 +18,11 @@ use std::path::{Path, PathBuf};
 
 type EngineResult<T> = std::result::Result<T, EngineError>;
 
-/// Key and size of what fills log files before their first use.
+/// What fills log files before their first use.
 const FILLER_KEY: &[u8] = b"filler";
-const FILLER_BYTES: usize = 1 << 20;
+/// Written page by page: the kernel would keep larger writes in larger units, and count a whole unit
+/// as written whenever a later sync changes a few bytes of it.
+const FILLER_BYTES: usize = 4 << 10;
 
 /// One open RocksDB database.
 pub(crate) struct RocksEngine {
