@@ -107,7 +107,7 @@ async fn one_round(flags: &Flags, kinds: &[Kind], round: usize, rows: &mut [Row]
     let mut servers = Vec::new();
     for kind in kinds {
         let server = Server::start(*kind, Options::default())?;
-        drive::seed(&server.url(), drive::BENCH_KEYS, drive::VALUE_BYTES).await?;
+        drive::seed_gently(&server.url()).await?;
         servers.push(server);
     }
     let wanted = Workload::all()

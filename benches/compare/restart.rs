@@ -8,7 +8,7 @@ use harness::usage::Usage;
 use harness::{Kind, Options, Server, client};
 
 use crate::Flags;
-use crate::drive::{self, VALUE_BYTES};
+use crate::drive;
 
 /// Longest a start may take before the measurement gives up.
 const START_DEADLINE: Duration = Duration::from_secs(180);
@@ -45,7 +45,7 @@ pub async fn measure(kind: Kind, flags: &Flags) -> Result<Restarts> {
     let keys = flags.restart_keys;
     let mut server = Server::start(kind, Options::default())?;
     let begin = Instant::now();
-    drive::seed(&server.url(), keys, VALUE_BYTES).await?;
+    drive::seed(&server.url(), keys).await?;
     let seeded = begin.elapsed();
     server.kill()?;
     let after_kill = start(&mut server, keys).await?;

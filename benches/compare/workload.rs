@@ -33,18 +33,18 @@ pub enum Workload {
 }
 
 impl Workload {
-    /// In the order of the table.
+    /// In the order of the table and of the measurement: reads before the bursts of writes.
     pub fn all() -> [Self; 9] {
         use Workload::*;
         [
-            Put64,
-            Put1000,
-            Put1,
             Get,
             GetSerializable,
             Range100,
+            Put1,
+            Put64,
             Txn,
             Mixed,
+            Put1000,
             OneConnection,
         ]
     }
