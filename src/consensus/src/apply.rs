@@ -245,3 +245,45 @@ impl<S: StateMachine> EntryContext<'_, '_, S> {
         Ok(commands)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_depends_on_all_that_went_before() {
+        let position = Position { index: 5, term: 2 };
+        let hash = chain_hash(1, position, b"payload");
+        assert_ne!(hash, chain_hash(2, position, b"payload"));
+        assert_ne!(
+            hash,
+            chain_hash(
+                1,
+                Position {
+                    index: 6,
+                    ..position
+                },
+                b"payload"
+            )
+        );
+        assert_ne!(
+            hash,
+            chain_hash(
+                1,
+                Position {
+                    term: 3,
+                    ..position
+                },
+                b"payload"
+            )
+        );
+        assert_ne!(hash, chain_hash(1, position, b"payloae"));
+    }
+
+    #[test]
+    fn the_chain_on_disk_does_not_change_its_meaning() {
+        let first = chain_hash(0, Position { index: 1, term: 1 }, b"");
+        let second = chain_hash(first, Position { index: 2, term: 1 }, b"commands");
+        assert_eq!(second, 227_560_476_654_229_740);
+    }
+}

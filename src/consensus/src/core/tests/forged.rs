@@ -98,6 +98,34 @@ fn each_forgery_is_refused() {
 }
 
 #[test]
+fn a_deposed_sole_voter_campaigns_only_with_a_durable_log() {
+    let mut member = Member::new(1, &[1]);
+    member.rest();
+    let index = member.core.last_index();
+    let intruder = message(MessageType::MsgAppend, |m| {
+        (m.index, m.log_term) = (index, 1);
+        m.entries = vec![entry(index + 1, 100)];
+    });
+    assert_eq!(member.core.step(intruder), Ok(()));
+    member.take();
+    assert_eq!(member.core.role(), Role::Follower);
+    let timeout_now = message(MessageType::MsgTimeoutNow, |_| {});
+    assert_eq!(member.core.step(timeout_now), Err(StepError::Sender(2)));
+    for _ in 0..5 * ELECTION_TICKS {
+        member.core.tick();
+    }
+    assert_eq!(
+        member.core.role(),
+        Role::Follower,
+        "the entry is not durable"
+    );
+    member.take();
+    member.persist();
+    member.core.tick();
+    assert_eq!(member.core.role(), Role::Leader);
+}
+
+#[test]
 fn a_response_of_a_stranger_is_refused() {
     let mut cluster = Cluster::led_by_one();
     let stranger = message(MessageType::MsgAppendResponse, |m| {

@@ -370,6 +370,44 @@ fn replay_hands_out_a_bounded_amount() {
 }
 
 #[test]
+fn a_follower_slow_to_apply_takes_no_more_entries() {
+    let mut member = Member::new(2, &[1, 2, 3]);
+    let append = |index: u64| {
+        let data = vec![crate::payload::VERSION; 1 << 20];
+        let entry = Entry {
+            index,
+            term: 1,
+            data,
+            ..Entry::default()
+        };
+        let log_term = u64::from(index > 1);
+        let kind = MessageType::MsgAppend as i32;
+        let (from, to, term) = (1, 2, 1);
+        Message(raft::eraftpb::Message {
+            msg_type: kind,
+            from,
+            to,
+            term,
+            index: index - 1,
+            log_term,
+            commit: index,
+            entries: vec![entry],
+            ..Default::default()
+        })
+    };
+    let mut index = 1;
+    while member.core.step(append(index)).is_ok() {
+        member.take();
+        member.persist();
+        index += 1;
+        assert!(index < 30, "took {index} MiB and applied nothing");
+    }
+    assert_eq!(member.core.step(append(index)), Err(StepError::Busy));
+    member.apply();
+    assert_eq!(member.core.step(append(index)), Ok(()));
+}
+
+#[test]
 fn stamps_are_known_after_a_restart() {
     let log = new_log();
     let mut encoder = crate::payload::Encoder::new(123_456, 0);

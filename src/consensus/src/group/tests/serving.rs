@@ -86,6 +86,46 @@ async fn more_than_the_bound_of_commands_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn commands_under_way_count_against_the_bound() {
+    let config = Config {
+        proposals_count_max: 10,
+        ..config()
+    };
+    let (_disk, node) = ready_with(config).await;
+    let (go_tx, go_rx) = crossbeam_channel::bounded::<()>(0);
+    let wait = move |_: &[u8]| {
+        // Ends when the test drops its end.
+        let _ = go_rx.recv();
+        Ok(())
+    };
+    *node.probe.on_apply.lock().unwrap() = Some(Box::new(wait));
+    let submit = |i: usize| node.handle.submit(Bytes::from(i.to_string()));
+    let mut pending: Vec<_> = (0..6).map(|i| submit(i).unwrap()).collect();
+    // Out of the queue, into the log, not yet answered.
+    node.until(|status| status.committed_index == 2).await;
+    pending.extend((6..10).map(|i| submit(i).unwrap()));
+    assert_eq!(submit(10).err(), Some(ProposeError::Overloaded));
+    drop(go_tx);
+    for reply in pending {
+        in_time(reply).await.unwrap();
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_reply_means_room_for_the_next_command() {
+    let config = Config {
+        proposals_count_max: 1,
+        ..config()
+    };
+    let (_disk, node) = ready_with(config).await;
+    for i in 0..1000 {
+        assert_eq!(node.put("x").await, Ok(i + 1));
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn more_than_the_bound_of_bytes_is_refused_at_once() {
     let disk = storage::MemoryDisk::new();
     let (directory, stores) = disk.open(FAMILIES).unwrap();
