@@ -289,3 +289,6 @@ impl<R> Future for PendingReply<R> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

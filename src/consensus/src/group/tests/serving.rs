@@ -113,19 +113,6 @@ async fn commands_under_way_count_against_the_bound() {
 }
 
 #[tokio::test]
-async fn a_reply_means_room_for_the_next_command() {
-    let config = Config {
-        proposals_count_max: 1,
-        ..config()
-    };
-    let (_disk, node) = ready_with(config).await;
-    for i in 0..1000 {
-        assert_eq!(node.put("x").await, Ok(i + 1));
-    }
-    node.stop().await;
-}
-
-#[tokio::test]
 async fn more_than_the_bound_of_bytes_is_refused_at_once() {
     let disk = storage::MemoryDisk::new();
     let (directory, stores) = disk.open(FAMILIES).unwrap();
