@@ -2,7 +2,10 @@
 //! records) and the state (never synced, replayed from the log).
 
 use crate::Family;
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options};
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel,
+    Options,
+};
 
 /// What a database is for.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ const INFO_LOG_FILES: usize = 2;
 const BYTES_PER_SYNC: u64 = 1 << 20;
 /// A compromise between the index kept in memory and the bytes read for one key.
 const BLOCK_BYTES: usize = 8 << 10;
+/// Piece of an index or filter that is loaded at once.
+const METADATA_BLOCK_BYTES: usize = 4 << 10;
 /// About 1 % false positives, 1.25 bytes a key.
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 /// Share of a write buffer given to its own bloom filter: most keys a command looks up are not in
@@ -84,6 +89,12 @@ pub(crate) fn family_options(profile: &Profile, family: Family, cache: &Cache) -
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     table.set_format_version(6);
+    // With whole index and filter blocks, a random read of a state larger than the cache reloads
+    // hundreds of kilobytes to find one key: 1 M keys cost 239 us a read, in small pieces 9 us.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(METADATA_BLOCK_BYTES);
+    table.set_pin_top_level_index_and_filter(true);
 
     let mut options = Options::default();
     options.set_max_write_buffer_number(WRITE_BUFFERS_MAX);
