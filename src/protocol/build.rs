@@ -11,6 +11,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "proto/etcd/rpc.proto",
         "proto/placement/v1/kv.proto",
         "proto/placement/internal/v1/command.proto",
+        "proto/placement/internal/v1/forward.proto",
+        "proto/placement/internal/v1/members.proto",
     ];
     let descriptor_set = PathBuf::from(env::var("OUT_DIR")?).join("public_api.bin");
     tonic_prost_build::configure()

@@ -1,24 +1,47 @@
 //! All sub state machines on one log: decodes a command, hands it to its owner, wraps the reply. Knows
 //! no key and no revision.
 
-use crate::kv;
+use crate::{kv, members};
 use bytes::{BufMut, Bytes, BytesMut};
 use consensus::{ApplyContext, MachineError, StateMachine};
 use prost::Message;
 use protocol::etcdserverpb::*;
-use protocol::placement::internal::v1::{Command, command};
+use protocol::placement::internal::v1::{Command, MemberAnnounce, command};
 use std::sync::Arc;
-use storage::{Applied, ApplyBatch, StateStore};
+use storage::{Applied, ApplyBatch, Family, StateStore};
 
 /// First byte of every command. A command of another version stops the node: guessing would let
 /// replicas diverge.
 const COMMAND_V1: u8 = 1;
 
+/// The families of all sub state machines; the state store is opened with them.
+pub const FAMILIES: &[Family] = &families();
+
+const fn families() -> [Family; kv::FAMILIES.len() + members::FAMILIES.len()] {
+    let mut all = [members::MEMBERS; kv::FAMILIES.len() + members::FAMILIES.len()];
+    let mut at = 0;
+    while at < kv::FAMILIES.len() {
+        all[at] = kv::FAMILIES[at];
+        at += 1;
+    }
+    all
+}
+
+/// What readers outside the apply thread may know of the machine. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Figures of the key-value store.
+    pub kv: Arc<kv::Published>,
+    /// The members of the center.
+    pub members: Arc<members::Published>,
+}
+
 /// The replicated state machine of the placement center.
 #[derive(Debug)]
 pub struct Machine {
     kv: kv::Store,
-    published: Arc<kv::Published>,
+    members: members::Store,
+    published: Published,
 }
 
 impl Machine {
@@ -26,16 +49,20 @@ impl Machine {
     ///
     /// # Errors
     /// When the state cannot be read or contradicts itself.
-    pub fn open(state: &StateStore) -> Result<(Machine, Arc<kv::Published>), storage::Error> {
-        let kv = kv::Store::open(&state.view())?;
-        let published = Arc::new(kv.published());
-        Ok((
-            Machine {
-                kv,
-                published: published.clone(),
-            },
-            published,
-        ))
+    pub fn open(state: &StateStore) -> Result<(Machine, Published), storage::Error> {
+        let view = state.view();
+        let kv = kv::Store::open(&view)?;
+        let members = members::Store::open(&view)?;
+        let published = Published {
+            kv: Arc::new(kv.published()),
+            members: Arc::new(members.published()),
+        };
+        let machine = Machine {
+            kv,
+            members,
+            published: published.clone(),
+        };
+        Ok((machine, published))
     }
 }
 
@@ -55,11 +82,16 @@ impl StateMachine for Machine {
             }
             command::Command::Txn(request) => Reply::Txn(self.kv.txn(&request, batch)?),
             command::Command::Compact(request) => Reply::Compact(self.kv.compact(&request, batch)),
+            command::Command::Announce(announce) => {
+                let member = announce.member.unwrap_or_default();
+                Reply::Announce(self.members.announce(&member, batch))
+            }
         })
     }
 
     fn committed(&mut self, _applied: Applied) {
-        self.kv.publish(&self.published);
+        self.kv.publish(&self.published.kv);
+        self.members.publish(&self.published.members);
     }
 
     fn housekeep(&mut self, batch: &mut ApplyBatch<'_>) -> Result<bool, MachineError> {
@@ -78,6 +110,8 @@ pub enum Reply {
     Txn(Result<TxnResponse, kv::Refusal>),
     /// Of a compaction.
     Compact(Result<CompactionResponse, kv::Refusal>),
+    /// Of a member that started.
+    Announce(members::Announced),
 }
 
 /// Encodes a put for the log.
@@ -98,6 +132,13 @@ pub fn encode_txn(request: TxnRequest) -> Bytes {
 /// Encodes a compaction for the log.
 pub fn encode_compact(request: CompactionRequest) -> Bytes {
     encode(command::Command::Compact(request))
+}
+
+/// Encodes the announcement of a member for the log.
+pub fn encode_announce(member: members::MemberRecord) -> Bytes {
+    encode(command::Command::Announce(MemberAnnounce {
+        member: Some(member),
+    }))
 }
 
 fn encode(command: command::Command) -> Bytes {

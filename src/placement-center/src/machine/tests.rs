@@ -4,11 +4,11 @@ use storage::Stores;
 struct Node {
     stores: Stores,
     machine: Machine,
-    published: Arc<kv::Published>,
+    published: Published,
 }
 
 fn node() -> Node {
-    let stores = storage::memory_stores(kv::FAMILIES);
+    let stores = storage::memory_stores(FAMILIES);
     let (machine, published) = Machine::open(&stores.state).expect("open the machine");
     Node {
         stores,
@@ -158,10 +158,16 @@ fn every_command_is_answered_in_kind_and_refusals_are_replies() {
 fn readers_learn_of_a_batch_once_it_is_committed() {
     let mut node = node();
     node.apply(encode_put(put("k", "v"))).expect("apply");
-    assert_eq!((node.published.revision(), node.published.keys()), (1, 0));
+    assert_eq!(
+        (node.published.kv.revision(), node.published.kv.keys()),
+        (1, 0)
+    );
     node.machine.committed(node.stores.state.applied());
-    assert_eq!((node.published.revision(), node.published.keys()), (2, 1));
-    assert!(node.published.logical_bytes() > 2);
+    assert_eq!(
+        (node.published.kv.revision(), node.published.kv.keys()),
+        (2, 1)
+    );
+    assert!(node.published.kv.logical_bytes() > 2);
 }
 
 #[test]
@@ -171,9 +177,9 @@ fn a_reopened_machine_knows_what_the_first_did() {
     let (_, published) = Machine::open(&node.stores.state).expect("open the machine");
     assert_eq!(
         (
-            published.revision(),
-            published.keys(),
-            published.compacted_revision()
+            published.kv.revision(),
+            published.kv.keys(),
+            published.kv.compacted_revision()
         ),
         (2, 1, -1)
     );

@@ -6,8 +6,7 @@ use super::tasks::Tasks;
 use super::{Addresses, Listeners, Node};
 use crate::config::Config;
 use crate::http::{self, LogLevel};
-use crate::kv::{self, Published};
-use crate::machine::{Machine, Reply};
+use crate::machine::{self, Machine, Published, Reply};
 use crate::service::{self, Context, Identity};
 use consensus::{Group, Handle};
 use std::convert::Infallible;
@@ -21,7 +20,7 @@ struct Opened {
     handle: Handle<Reply>,
     group: Group,
     state: StateStore,
-    published: Arc<Published>,
+    published: Published,
 }
 
 pub(super) async fn start(
@@ -127,7 +126,7 @@ async fn open(config: Config, cluster_id: u64) -> Result<Opened, StartError> {
 
 fn open_blocking(config: &Config, cluster_id: u64) -> Result<Opened, StartError> {
     let options = OpenOptions {
-        state_families: kv::FAMILIES,
+        state_families: machine::FAMILIES,
         block_cache_bytes: config.storage.block_cache_bytes,
         write_buffer_bytes: config.storage.write_buffer_bytes,
     };

@@ -103,7 +103,7 @@ impl Context {
         if request.physical {
             // Applied from here on: no failure may suggest otherwise.
             let swept = deadline
-                .within(&self.cut, self.published.swept(request.revision))
+                .within(&self.cut, self.published.kv.swept(request.revision))
                 .await;
             swept.map_err(|_| Failure::SweepPending)?;
         }

@@ -20,7 +20,8 @@ pub use errors::{Failure, Outcome};
 
 use crate::config::LimitsConfig;
 use crate::kv;
-use crate::machine::Reply;
+use crate::machine::{Published, Reply};
+use crate::members::Members;
 use metrics::Metrics;
 use protocol::etcdserverpb::ResponseHeader;
 use std::sync::Arc;
@@ -55,8 +56,8 @@ pub struct Parts {
     pub handle: consensus::Handle<Reply>,
     /// The read side of the state.
     pub state: StateStore,
-    /// Figures of the key-value store.
-    pub published: Arc<kv::Published>,
+    /// What the state machine shows of itself.
+    pub published: Published,
     /// Who this node is.
     pub identity: Identity,
     /// What a client may ask for.
@@ -71,7 +72,7 @@ pub struct Parts {
 pub struct Context {
     handle: consensus::Handle<Reply>,
     state: StateStore,
-    published: Arc<kv::Published>,
+    published: Published,
     identity: Identity,
     limits: LimitsConfig,
     quota_bytes: u64,
@@ -111,7 +112,12 @@ impl Context {
 
     /// Figures of the key-value store.
     pub fn published(&self) -> &kv::Published {
-        &self.published
+        &self.published.kv
+    }
+
+    /// The members of the center.
+    pub fn members(&self) -> Arc<Members> {
+        self.published.members.members()
     }
 
     /// Who this node is.
@@ -137,7 +143,7 @@ impl Context {
     /// Whether the store is over its quota, so that growing it is refused. Ends by itself when keys are
     /// deleted and their history is compacted.
     pub fn is_over_quota(&self) -> bool {
-        self.published.logical_bytes() > self.quota_bytes
+        self.published.kv.logical_bytes() > self.quota_bytes
     }
 
     /// A response header at `revision`.

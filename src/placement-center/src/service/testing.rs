@@ -3,8 +3,7 @@
 
 use super::{Context, Identity, Parts, server};
 use crate::config::{Config, LimitsConfig};
-use crate::kv;
-use crate::machine::Machine;
+use crate::machine::{self, Machine};
 use bytes::Bytes;
 use protocol::etcdserverpb::cluster_client::ClusterClient;
 use protocol::etcdserverpb::kv_client::KvClient;
@@ -64,7 +63,7 @@ impl Fixture {
     pub(super) async fn start_with(options: Options) -> Fixture {
         let directory = TempDir::new().unwrap();
         let open = OpenOptions {
-            state_families: kv::FAMILIES,
+            state_families: machine::FAMILIES,
             block_cache_bytes: 8 << 20,
             write_buffer_bytes: 8 << 20,
         };
