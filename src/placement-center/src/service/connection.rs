@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 /// A client that has not sent its HTTP/2 preface and settings by then is let go.
@@ -40,6 +41,11 @@ const SEND_BUFFER_BYTES_MAX: usize = 256 * 1024;
 const PENDING_RESETS_MAX: usize = 20;
 /// Streams the server may have to reset because of a client's errors before it lets the client go.
 const ERROR_RESETS_MAX: usize = 256;
+
+/// How long a closed connection is still read after its last answer was sent.
+const LINGER_TIME: Duration = Duration::from_millis(300);
+/// Bytes a lingering connection reads at a time.
+const LINGER_BYTES: usize = 16 * 1024;
 
 /// Runs the futures of requests where the server can wait for them.
 #[derive(Clone)]
@@ -88,12 +94,29 @@ pub(super) async fn serve(
     dispatch: Dispatch,
     context: Arc<Context>,
 ) -> Ended {
-    let received = Arc::new(AtomicUsize::new(0));
-    let io = TokioIo::new(Counted {
-        stream,
-        received: Arc::clone(&received),
-    });
-    let mut connection = pin!(builder.serve_connection(io, dispatch));
+    let (socket, mut returned) = Counted::new(stream);
+    let received = Arc::clone(&socket.received);
+    let ended = {
+        let connection = builder.serve_connection(TokioIo::new(socket), dispatch);
+        serve_until_end(pin!(connection), &received, &context).await
+    };
+    if ended == Ended::Closed
+        && context.draining.is_cancelled()
+        && let Ok(stream) = returned.try_recv()
+    {
+        linger(stream).await;
+    }
+    ended
+}
+
+type Connection<'a> =
+    hyper_util::server::conn::auto::Connection<'a, TokioIo<Counted>, Dispatch, RequestExecutor>;
+
+async fn serve_until_end(
+    mut connection: Pin<&mut Connection<'_>>,
+    received: &AtomicUsize,
+    context: &Context,
+) -> Ended {
     let mut handshake = pin!(tokio::time::sleep(HANDSHAKE_TIME));
     let mut draining = pin!(context.draining.cancelled());
     let (mut is_awaited, mut is_draining) = (true, false);
@@ -119,10 +142,54 @@ pub(super) async fn serve(
     }
 }
 
-/// A socket that counts what it receives.
+/// Reads and drops what the client still sends, until it has seen that the connection is over.
+///
+/// Closing a socket that holds unread bytes makes the kernel reset the connection, and a reset throws away
+/// answers that the client has received but not yet read: writes would be applied and never answered.
+async fn linger(mut stream: TcpStream) {
+    let reading = async {
+        if stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut rest = vec![0; LINGER_BYTES];
+        while matches!(stream.read(&mut rest).await, Ok(read) if read > 0) {}
+    };
+    // A client that goes on for longer has had the time to read its answers.
+    let _ = tokio::time::timeout(LINGER_TIME, reading).await;
+}
+
+/// A socket that counts what it receives, and is handed back instead of closed.
 struct Counted {
-    stream: TcpStream,
+    stream: Option<TcpStream>,
     received: Arc<AtomicUsize>,
+    returned_tx: Option<oneshot::Sender<TcpStream>>,
+}
+
+impl Counted {
+    /// The socket, and where it arrives again once hyper has dropped it.
+    fn new(stream: TcpStream) -> (Counted, oneshot::Receiver<TcpStream>) {
+        let (returned_tx, returned_rx) = oneshot::channel();
+        let counted = Counted {
+            stream: Some(stream),
+            received: Arc::new(AtomicUsize::new(0)),
+            returned_tx: Some(returned_tx),
+        };
+        (counted, returned_rx)
+    }
+
+    fn stream(&mut self) -> Pin<&mut TcpStream> {
+        let stream = self.stream.as_mut();
+        Pin::new(stream.expect("the socket is taken out by the drop alone"))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let (Some(stream), Some(returned_tx)) = (self.stream.take(), self.returned_tx.take()) {
+            // Nobody waits for the socket of a connection that was cut.
+            let _ = returned_tx.send(stream);
+        }
+    }
 }
 
 impl AsyncRead for Counted {
@@ -132,7 +199,7 @@ impl AsyncRead for Counted {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(task, buffer);
+        let result = self.stream().poll_read(task, buffer);
         self.received
             .fetch_add(buffer.filled().len() - before, Relaxed);
         result
@@ -145,15 +212,15 @@ impl AsyncWrite for Counted {
         task: &mut TaskContext<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(task, bytes)
+        self.stream().poll_write(task, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(task)
+        self.stream().poll_flush(task)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(task)
+        self.stream().poll_shutdown(task)
     }
 
     fn poll_write_vectored(
@@ -161,10 +228,36 @@ impl AsyncWrite for Counted {
         task: &mut TaskContext<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(task, bytes)
+        self.stream().poll_write_vectored(task, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream
+            .as_ref()
+            .is_some_and(AsyncWrite::is_write_vectored)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    /// More than a lingering connection reads at once, so that some is unread when the answer is sent.
+    const SENT_BYTES: usize = 8 * LINGER_BYTES;
+
+    #[tokio::test]
+    async fn an_answer_reaches_a_client_that_still_sends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("an address");
+        let mut client = TcpStream::connect(address).await.expect("connect");
+        let (mut server, _) = listener.accept().await.expect("accept");
+        client.write_all(&[0; SENT_BYTES]).await.expect("send");
+        server.write_all(b"the answer").await.expect("answer");
+        linger(server).await;
+        let mut received = Vec::new();
+        let end = client.read_to_end(&mut received).await;
+        assert!(end.is_ok(), "the connection was reset: {end:?}");
+        assert_eq!(received, b"the answer");
     }
 }
