@@ -1,4 +1,4 @@
-//! The command line of `placement-center`: three flags of its own, and one for each key.
+//! The command line of `placement-center`: a few flags of its own, and one for each key.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -27,6 +27,10 @@ pub struct Own {
     /// Print the effective configuration with the source of each value, and exit
     #[arg(long)]
     check_config: bool,
+    /// Make this member the only one of its cluster, because most others are lost for good; what only they
+    /// had is lost with them. For one start, with all other members stopped: see docs/operations.md
+    #[arg(long)]
+    force_new_cluster: bool,
 }
 
 /// The command line as the process was given it.
@@ -53,6 +57,7 @@ pub fn parse(
         layers: Layers {
             file: own.conf,
             environment: environment.into_iter().collect(),
+            force_new_cluster: own.force_new_cluster,
             flags: KEYS.iter().filter_map(|key| given(&matches, key)).collect(),
         },
     })

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use placement_center::config::Config;
-use placement_center::node::{Listeners, Node};
+use placement_center::node::{Listeners, Node, NotReady, Readiness};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::logging::{self, Logging, Wanted};
 use crate::settings::Effective;
@@ -30,9 +30,13 @@ mod code {
     pub const WRONG_CONFIGURATION: u8 = 2;
 }
 
-/// How long a started node may take to answer its first request before that is worth a warning; a
-/// lone member elects itself within two election timeouts.
-const READY_TIME: Duration = Duration::from_secs(10);
+/// How long a started node may take to answer its first request before that is worth a line, and the
+/// longest time between two such lines. A lone member elects itself at once.
+const PATIENCE_MIN: Duration = Duration::from_secs(5);
+const PATIENCE_MAX: Duration = Duration::from_secs(120);
+
+/// Pause before a failed first read is tried again.
+const RETRY_TIME: Duration = Duration::from_millis(100);
 
 /// What the process grants a stop beyond `limits.shutdown_timeout`, which the node keeps by itself.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
@@ -89,6 +93,13 @@ fn serve(effective: &Effective) -> u8 {
         version::text(),
         effective.to_toml().trim_end()
     );
+    let ignored = effective.ignored();
+    if !ignored.is_empty() {
+        log::info!(
+            "{} not read: the data directory exists, and the members of its cluster are part of its state",
+            ignored.join(" and ")
+        );
+    }
     match live(config, listeners, Arc::clone(&logging)) {
         Ok(code) => code,
         Err(error) => {
@@ -175,39 +186,54 @@ async fn node(
         // Nothing was served yet, and a start can be abandoned at any point, as by a crash.
         _ = &mut stop_rx => return Ok(()),
     };
-    let ready = tokio::select! {
-        ready = node.ready(READY_TIME) => Some(ready),
-        _ = &mut stop_rx => None,
-    };
-    match ready {
-        Some(Ok(())) => {
-            let addresses = node.addresses();
-            let line = format!(
-                "placement-center {} serving: gRPC http://{}, HTTP http://{}, data {}\n",
-                version::number(),
-                addresses.grpc,
-                addresses.http,
-                data_path.display()
-            );
-            log::info!("{}", line.trim_end());
-            say(&line);
-        }
-        Some(Err(error)) => log::warn!(
-            "the node is up but does not answer yet: {:#}",
-            anyhow!(error)
-        ),
-        None => {
-            return node
-                .run_until(std::future::ready(()))
-                .await
-                .map_err(Into::into);
-        }
-    }
-    let stop = async {
+    let addresses = node.addresses();
+    let serving = format!(
+        "placement-center {} serving: gRPC http://{}, HTTP http://{}, data {}\n",
+        version::number(),
+        addresses.grpc,
+        addresses.http,
+        data_path.display()
+    );
+    let mut announced = std::pin::pin!(announce(node.readiness(), &serving));
+    let mut ended = std::pin::pin!(node.run_until(async {
         // A dropped sender means that the watch is gone: stop as well.
         let _ = stop_rx.await;
-    };
-    node.run_until(stop).await.map_err(Into::into)
+    }));
+    tokio::select! {
+        ended = &mut ended => return ended.map_err(Into::into),
+        () = &mut announced => {}
+    }
+    ended.await.map_err(Into::into)
+}
+
+/// Says when the node serves, and until then, at growing intervals, what it waits for: a member of
+/// several may wait long for the others.
+async fn announce(readiness: Readiness, serving: &str) {
+    let mut patience = PATIENCE_MIN;
+    let mut complain_at = Instant::now() + patience;
+    loop {
+        let left = complain_at.saturating_duration_since(Instant::now());
+        let Err(error) = readiness.wait(left).await else {
+            break;
+        };
+        if Instant::now() < complain_at {
+            // A first read that failed at once, as in an election, may succeed at the next attempt.
+            tokio::time::sleep(RETRY_TIME).await;
+            continue;
+        }
+        let waiting_for = match error {
+            NotReady::NoLeader(_) => {
+                "a leader: a majority of the members must run and reach each other"
+            }
+            NotReady::NoRead(_) | NotReady::Read(_) => "the leader's answer",
+        };
+        log::info!("not ready: {:#}", anyhow!(error));
+        say(&format!("waiting for {waiting_for}\n"));
+        patience = (patience * 2).min(PATIENCE_MAX);
+        complain_at = Instant::now() + patience;
+    }
+    log::info!("{}", serving.trim_end());
+    say(serving);
 }
 
 /// A panic must be found in the log, not only on a terminal that nobody watches.

@@ -2,12 +2,19 @@
 //! Where values come from (flags, environment, file, defaults), the range of each single key and the
 //! logging settings are the business of `cmd`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod address;
+mod token;
+mod validate;
+
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
+
+pub use address::Advertised;
+pub use token::ClusterToken;
 
 /// Longest cluster name and node alias, in bytes: both travel in every status answer.
 pub const NAME_BYTES_MAX: usize = 64;
@@ -29,6 +36,8 @@ pub struct Config {
     pub node_alias: String,
     /// Address that both client listeners bind.
     pub addr: IpAddr,
+    /// Address that the peer listener binds. Whoever reaches it needs the cluster token.
+    pub peer_addr: IpAddr,
     /// Port of the gRPC services.
     pub grpc_port: u16,
     /// Port of the HTTP API.
@@ -37,14 +46,35 @@ pub struct Config {
     pub peer_port: u16,
     /// Directory that holds everything durable.
     pub data_path: PathBuf,
+    /// Where others reach this node, where that differs from what it binds.
+    pub advertise: AdvertiseConfig,
     /// Founding members: node id to `host:peer_port`. Read once, when the data directory is new.
     pub nodes: BTreeMap<u64, String>,
+    /// Members to join by, `host:peer_port`; any one that answers is enough. Read once, when the data
+    /// directory is new, in place of `nodes`.
+    pub join: Vec<String>,
+    /// What members prove to each other that they know.
+    pub cluster_token: ClusterToken,
+    /// Make this node the only member of its cluster when it starts: the way back when a majority is lost
+    /// for good. A single start asks for it; it is no key of the configuration file.
+    pub force_new_cluster: bool,
     /// Consensus timing and log retention.
     pub raft: RaftConfig,
     /// Memory and space of the stores.
     pub storage: StorageConfig,
     /// What a client may ask for.
     pub limits: LimitsConfig,
+}
+
+/// Addresses told to others, `host:port`; what is absent follows from the listeners.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdvertiseConfig {
+    /// Where other members reach this node.
+    pub peer: Option<String>,
+    /// Where clients reach its gRPC services.
+    pub client: Option<String>,
+    /// Where clients reach its HTTP API.
+    pub http: Option<String>,
 }
 
 /// Consensus timing and log retention.
@@ -58,6 +88,10 @@ pub struct RaftConfig {
     pub log_retention_entries: u64,
     /// Bytes of applied log entries kept at most.
     pub log_retention_bytes: u64,
+    /// Rate at which a snapshot is sent to a member, so that it does not take the network from the log.
+    pub snapshot_bytes_per_second: u64,
+    /// Messages that wait for one member; more are dropped, and Raft sends them again.
+    pub peer_queue_bytes: usize,
 }
 
 /// Memory and space of the stores.
@@ -101,11 +135,16 @@ impl Default for Config {
             node_id: 1,
             node_alias: "node-1".to_owned(),
             addr: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            peer_addr: IpAddr::V4(Ipv4Addr::LOCALHOST),
             grpc_port: 8871,
             http_port: 8971,
             peer_port: 8872,
             data_path: PathBuf::from("./data"),
+            advertise: AdvertiseConfig::default(),
             nodes: BTreeMap::from([(1, "127.0.0.1:8872".to_owned())]),
+            join: Vec::new(),
+            cluster_token: ClusterToken::default(),
+            force_new_cluster: false,
             raft: RaftConfig::default(),
             storage: StorageConfig::default(),
             limits: LimitsConfig::default(),
@@ -120,6 +159,8 @@ impl Default for RaftConfig {
             election: Duration::from_millis(1000),
             log_retention_entries: 100_000,
             log_retention_bytes: 256 * MIB as u64,
+            snapshot_bytes_per_second: 64 * MIB as u64,
+            peer_queue_bytes: 32 * MIB,
         }
     }
 }
@@ -160,198 +201,6 @@ pub struct Invalid {
     pub value: String,
     /// What would be allowed, and why.
     pub allowed: String,
-}
-
-impl Config {
-    /// Checks the rules that a node relies on, whoever built the configuration.
-    ///
-    /// Port 0 passes: embedding code and tests hand over listeners that are already bound.
-    ///
-    /// # Errors
-    /// The first rule that does not hold.
-    pub fn validate(&self) -> Result<(), Invalid> {
-        check_name("cluster_name", &self.cluster_name)?;
-        check_name("node_alias", &self.node_alias)?;
-        self.check_members()?;
-        self.check_ports()?;
-        self.check_raft()?;
-        self.check_limits()
-    }
-
-    fn check_members(&self) -> Result<(), Invalid> {
-        let invalid = |value: String, allowed: String| {
-            Err(Invalid {
-                key: "nodes",
-                value,
-                allowed,
-            })
-        };
-        if self.node_id == 0 {
-            return Err(Invalid {
-                key: "node_id",
-                value: "0".to_owned(),
-                allowed: "a member id is 1 or greater (0 means \"no member\")".to_owned(),
-            });
-        }
-        let mut addresses = BTreeSet::new();
-        for (id, address) in &self.nodes {
-            if *id == 0 {
-                return invalid(
-                    format!("{{ 0 = {address:?} }}"),
-                    "a member id is 1 or greater".to_owned(),
-                );
-            }
-            if let Err(reason) = check_host_port(address) {
-                return invalid(format!("{{ {id} = {address:?} }}"), reason.to_owned());
-            }
-            if !addresses.insert(address) {
-                let reason = "every member needs an address of its own".to_owned();
-                return invalid(format!("{{ {id} = {address:?} }}"), reason);
-            }
-        }
-        if !self.nodes.contains_key(&self.node_id) {
-            let reason = format!(
-                "it must list this node's own id, node_id = {}, for example {{ {} = \"{}:{}\" }}",
-                self.node_id, self.node_id, self.addr, self.peer_port
-            );
-            return invalid(self.nodes_text(), reason);
-        }
-        Ok(())
-    }
-
-    /// The founding members as the configuration file writes them.
-    pub fn nodes_text(&self) -> String {
-        let members: Vec<String> = self
-            .nodes
-            .iter()
-            .map(|(id, address)| format!("{id} = {address:?}"))
-            .collect();
-        format!("{{ {} }}", members.join(", "))
-    }
-
-    fn check_ports(&self) -> Result<(), Invalid> {
-        let ports = [
-            ("grpc_port", self.grpc_port),
-            ("http_port", self.http_port),
-            ("peer_port", self.peer_port),
-        ];
-        for (position, (key, port)) in ports.iter().enumerate() {
-            if let Some((other, _)) = ports[..position]
-                .iter()
-                .find(|(_, earlier)| earlier == port && *port != 0)
-            {
-                return Err(Invalid {
-                    key,
-                    value: port.to_string(),
-                    allowed: format!("it must differ from {other}, which has the same port"),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn check_raft(&self) -> Result<(), Invalid> {
-        if self.raft.heartbeat.is_zero() {
-            return Err(Invalid {
-                key: "raft.heartbeat_ms",
-                value: "0".to_owned(),
-                allowed: "it must be 1 or more".to_owned(),
-            });
-        }
-        let election_min = self.raft.heartbeat * HEARTBEATS_PER_ELECTION_MIN;
-        if self.raft.election < election_min {
-            return Err(Invalid {
-                key: "raft.election_ms",
-                value: self.raft.election.as_millis().to_string(),
-                allowed: format!(
-                    "it must be at least {HEARTBEATS_PER_ELECTION_MIN} x raft.heartbeat_ms ({}), so {} or more",
-                    self.raft.heartbeat.as_millis(),
-                    election_min.as_millis()
-                ),
-            });
-        }
-        Ok(())
-    }
-
-    fn check_limits(&self) -> Result<(), Invalid> {
-        let limits = &self.limits;
-        let counts = [
-            ("limits.request_bytes_max", limits.request_bytes_max),
-            ("limits.txn_ops_max", limits.txn_ops_max),
-            ("limits.proposals_count_max", limits.proposals_count_max),
-            ("limits.connections_max", limits.connections_max),
-            (
-                "limits.concurrent_streams_max",
-                limits.concurrent_streams_max as usize,
-            ),
-            ("limits.pipeline_window", limits.pipeline_window),
-            (
-                "limits.request_timeout_ms",
-                usize::from(!limits.request_timeout.is_zero()),
-            ),
-            (
-                "limits.shutdown_timeout_ms",
-                usize::from(!limits.shutdown_timeout.is_zero()),
-            ),
-        ];
-        if let Some((key, _)) = counts.iter().find(|(_, value)| *value == 0) {
-            let allowed = "it must be 1 or more; nothing could ever be served".to_owned();
-            return Err(Invalid {
-                key,
-                value: "0".to_owned(),
-                allowed,
-            });
-        }
-        if limits.proposals_bytes_max < limits.request_bytes_max {
-            return Err(Invalid {
-                key: "limits.proposals_bytes_max",
-                value: limits.proposals_bytes_max.to_string(),
-                allowed: format!(
-                    "it must be at least limits.request_bytes_max ({}), or the largest request could never be proposed",
-                    limits.request_bytes_max
-                ),
-            });
-        }
-        Ok(())
-    }
-}
-
-fn check_name(key: &'static str, name: &str) -> Result<(), Invalid> {
-    let printable = name.chars().all(|c| !c.is_control() && !c.is_whitespace());
-    if !name.is_empty() && name.len() <= NAME_BYTES_MAX && printable {
-        return Ok(());
-    }
-    Err(Invalid {
-        key,
-        value: format!("{name:?}"),
-        allowed: format!(
-            "expected 1 to {NAME_BYTES_MAX} bytes without spaces or control characters"
-        ),
-    })
-}
-
-/// Accepts `host:port` and `[ipv6]:port`; the host is not resolved, because at the first start of a
-/// cluster the names of the other members may not exist yet.
-fn check_host_port(address: &str) -> Result<(), &'static str> {
-    const SHAPE: &str = "expected \"host:port\", for example \"127.0.0.1:8872\" or \"[::1]:8872\"";
-    let (host, port) = address.rsplit_once(':').ok_or(SHAPE)?;
-    let port: u16 = port
-        .parse()
-        .map_err(|_| "its port must be a number from 1 to 65535")?;
-    if port == 0 {
-        return Err("its port must be a number from 1 to 65535");
-    }
-    let host_valid = match host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
-        Some(inside) => inside.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-            !host.is_empty() && host.len() <= 253 && host.chars().all(allowed)
-        }
-    };
-    if host_valid { Ok(()) } else { Err(SHAPE) }
 }
 
 #[cfg(test)]

@@ -31,5 +31,11 @@ pub fn of_bind(error: &BindError) -> anyhow::Error {
 
 /// A node that did not start.
 pub fn of_start(error: StartError) -> anyhow::Error {
+    if error.is_directory_in_use() {
+        let error = anyhow::Error::from(error);
+        return anyhow!(
+            "cannot start: {error:#}: stop that process, or choose another directory with data_path or --data-path"
+        );
+    }
     anyhow::Error::from(error).context("cannot start")
 }

@@ -36,7 +36,7 @@ pub fn read(variables: &[(OsString, OsString)]) -> Result<Vec<(&'static Key, Raw
 fn raw(key: &'static Key, value: &OsString, origin: &Origin) -> Result<Raw, Error> {
     value.to_str().map(Raw::word).ok_or_else(|| Error::Invalid {
         key: key.name,
-        value: format!("{value:?}"),
+        value: key.shown(&format!("{value:?}")),
         allowed: "expected UTF-8 text".to_owned(),
         origin: origin.clone(),
     })

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use super::keys::{self, Kind};
 use super::raw::{Form, Raw};
@@ -104,6 +104,7 @@ impl Reader<'_> {
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
                 .map_or(Form::Other, Form::Whole),
             DeValue::Table(table) if matches!(key.kind, Kind::Members { .. }) => members(table),
+            DeValue::Array(values) if matches!(key.kind, Kind::Addresses { .. }) => texts(values),
             _ => Form::Other,
         };
         // A section header spans no value; the key's own name is what the message shows then.
@@ -127,6 +128,14 @@ impl Reader<'_> {
         let before = self.text.as_bytes().get(..span.start).unwrap_or_default();
         before.iter().filter(|byte| **byte == b'\n').count() + 1
     }
+}
+
+fn texts(values: &DeArray<'_>) -> Form {
+    values
+        .iter()
+        .map(|value| value.get_ref().as_str().map(str::to_owned))
+        .collect::<Option<Vec<_>>>()
+        .map_or(Form::Other, Form::List)
 }
 
 fn members(table: &DeTable<'_>) -> Form {

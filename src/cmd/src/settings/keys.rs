@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use log::LevelFilter;
+use placement_center::config::ClusterToken;
 
 use super::Settings;
 use super::environment;
@@ -17,6 +18,9 @@ pub use table::KEYS;
 
 /// A mistyped name within this share of its length of a known one is worth a suggestion.
 const SUGGESTION_EDITS_SHARE: usize = 3;
+
+/// What stands for a secret wherever a value is shown.
+pub(crate) const SECRET: &str = "(not shown)";
 
 /// One key of the configuration.
 #[derive(Debug)]
@@ -64,6 +68,22 @@ pub(crate) enum Kind {
     Members {
         field: fn(&mut Settings) -> &mut BTreeMap<u64, String>,
     },
+    /// Any number of `host:port`, whose rules are the node's.
+    Addresses {
+        field: fn(&mut Settings) -> &mut Vec<String>,
+    },
+    /// One `host:port`, or nothing.
+    Target {
+        field: fn(&mut Settings) -> &mut Option<String>,
+    },
+    /// A file, or nothing.
+    File {
+        field: fn(&mut Settings) -> &mut Option<PathBuf>,
+    },
+    /// What no message and no output may show.
+    Token {
+        field: fn(&mut Settings) -> &mut ClusterToken,
+    },
 }
 
 impl Key {
@@ -104,6 +124,17 @@ impl Key {
         format!("{}{}", environment::PREFIX, self.joined().to_uppercase())
     }
 
+    /// Whether the value must not be shown.
+    fn is_secret(&self) -> bool {
+        matches!(self.kind, Kind::Token { .. })
+    }
+
+    /// What a message shows of a value that was given for this key.
+    pub fn shown(&self, given: &str) -> String {
+        let shown = if self.is_secret() { SECRET } else { given };
+        shown.to_owned()
+    }
+
     /// What the value looks like in `--help`.
     pub fn value_name(&self) -> &'static str {
         match self.kind {
@@ -114,6 +145,10 @@ impl Key {
             Kind::Level { .. } => "LEVEL",
             Kind::Switch { .. } => "BOOL",
             Kind::Members { .. } => "ID=HOST:PORT,...",
+            Kind::Addresses { .. } => "HOST:PORT,...",
+            Kind::Target { .. } => "HOST:PORT",
+            Kind::File { .. } => "FILE",
+            Kind::Token { .. } => "TOKEN",
         }
     }
 
@@ -130,6 +165,12 @@ impl Key {
                 "node ids and addresses: { 1 = \"host:port\" } in the file, 1=host:port,2=host:port elsewhere"
                     .to_owned()
             }
+            Kind::Addresses { .. } => {
+                "addresses: [\"host:port\"] in the file, host:port,host:port elsewhere".to_owned()
+            }
+            Kind::Target { .. } => "host:port, or nothing".to_owned(),
+            Kind::File { .. } => "a path without control characters, or nothing".to_owned(),
+            Kind::Token { .. } => "text".to_owned(),
         }
     }
 
@@ -150,6 +191,19 @@ impl Key {
             Kind::Level { field } => parsed(raw).map(|level| *field(settings) = level),
             Kind::Switch { field } => raw.switch().map(|on| *field(settings) = on),
             Kind::Members { field } => members(raw)?.map(|nodes| *field(settings) = nodes),
+            Kind::Addresses { field } => raw.list().map(|texts| *field(settings) = texts),
+            Kind::Target { field } => raw.string().map(|text| {
+                *field(settings) = (!text.is_empty()).then(|| text.to_owned());
+            }),
+            Kind::File { field } => raw
+                .string()
+                .filter(|text| text.is_empty() || path_usable(text))
+                .map(|text| *field(settings) = (!text.is_empty()).then(|| PathBuf::from(text))),
+            Kind::Token { field } => raw
+                .string()
+                .map(ClusterToken::new)
+                .transpose()?
+                .map(|token| *field(settings) = token),
         };
         stored.ok_or_else(|| match (&raw.form, &self.kind) {
             (Form::Text(_), Kind::Whole { .. } | Kind::Switch { .. }) => {
@@ -159,7 +213,7 @@ impl Key {
         })
     }
 
-    /// The value in force, as TOML.
+    /// The value in force, as TOML; of a secret only that there is one.
     pub fn text(&self, settings: &Settings) -> String {
         let mut settings = settings.clone();
         match self.kind {
@@ -170,6 +224,14 @@ impl Key {
             Kind::Level { field } => quoted(&field(&mut settings).to_string().to_lowercase()),
             Kind::Switch { field } => field(&mut settings).to_string(),
             Kind::Members { .. } => settings.node.nodes_text(),
+            Kind::Addresses { .. } => settings.node.join_text(),
+            Kind::Target { field } => quoted(field(&mut settings).as_deref().unwrap_or_default()),
+            Kind::File { field } => {
+                let path = field(&mut settings).clone().unwrap_or_default();
+                quoted(&path.display().to_string())
+            }
+            Kind::Token { field } if field(&mut settings).is_set() => SECRET.to_owned(),
+            Kind::Token { .. } => quoted(""),
         }
     }
 }

@@ -12,9 +12,12 @@ mod logs;
 mod paths;
 mod raw;
 mod show;
+mod token;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use placement_center::config::{Config, Invalid};
@@ -33,6 +36,8 @@ pub struct Settings {
     pub node: Config,
     /// Where and how much is logged.
     pub log: LogSettings,
+    /// File that holds the cluster token.
+    pub cluster_token_file: Option<PathBuf>,
     /// Permission to listen beyond loopback although nothing authenticates or encrypts yet.
     pub insecure_listen: bool,
 }
@@ -46,6 +51,8 @@ pub struct Layers {
     pub environment: Vec<(OsString, OsString)>,
     /// Flags that were given: the key and the text.
     pub flags: Vec<(&'static Key, String)>,
+    /// `--force-new-cluster`, which is no setting: left in a file, it would strike again at every start.
+    pub force_new_cluster: bool,
 }
 
 /// Which layer a value came from.
@@ -87,8 +94,8 @@ pub struct Effective {
 }
 
 impl Effective {
-    /// Applies the layers in order of precedence and checks the result. Touches no directory: see
-    /// [`Effective::check_paths`].
+    /// Applies the layers in order of precedence and checks the result. Reads the token file, and looks
+    /// whether the data directory exists; whether it can be used, [`Effective::check_paths`] tells.
     ///
     /// # Errors
     /// The first thing a user must correct, with its origin.
@@ -108,6 +115,8 @@ impl Effective {
         for (key, text) in &layers.flags {
             effective.apply(key, &Raw::word(text), Origin::Flag(key.flag()))?;
         }
+        effective.settings.node.force_new_cluster = layers.force_new_cluster;
+        effective.read_token_file()?;
         effective.derive();
         effective.check()?;
         Ok(effective)
@@ -131,7 +140,7 @@ impl Effective {
             }
             Err(allowed) => Err(Error::Invalid {
                 key: key.name,
-                value: raw.text.clone(),
+                value: key.shown(&raw.text),
                 allowed,
                 origin,
             }),
@@ -140,28 +149,64 @@ impl Effective {
 
     /// Defaults that follow another value.
     fn derive(&mut self) {
-        if *self.origin("node_alias") == Origin::Default {
-            self.settings.node.node_alias = format!("node-{}", self.settings.node.node_id);
+        let unset = |name: &str| *self.origin(name) == Origin::Default;
+        let [alias, peer_addr, nodes] = ["node_alias", "peer_addr", "nodes"].map(unset);
+        let node = &mut self.settings.node;
+        if alias {
+            node.node_alias = format!("node-{}", node.node_id);
+        }
+        if peer_addr {
+            // Who has no token wants no strangers: the port of a lone node need not be open to them.
+            let open = node.addr.is_loopback() || node.cluster_token.is_set();
+            node.peer_addr = if open {
+                node.addr
+            } else {
+                Ipv4Addr::LOCALHOST.into()
+            };
+        }
+        if nodes {
+            node.nodes = if node.join.is_empty() {
+                let listener = SocketAddr::new(node.peer_addr, node.peer_port).to_string();
+                let address = node.advertise.peer.clone().unwrap_or(listener);
+                BTreeMap::from([(node.node_id, address)])
+            } else {
+                BTreeMap::new()
+            };
         }
     }
 
     fn check(&self) -> Result<(), Error> {
-        self.settings
-            .node
-            .validate()
+        let node = &self.settings.node;
+        node.validate()
+            .and_then(|()| {
+                if node.is_founded() {
+                    Ok(())
+                } else {
+                    node.validate_founding()
+                }
+            })
             .map_err(|invalid| self.located(invalid))?;
-        let addr = self.settings.node.addr;
-        if !addr.is_loopback() && !self.settings.insecure_listen {
-            return Err(self.located(Invalid {
-                key: "addr",
-                value: addr.to_string(),
-                allowed: "this version has neither TLS nor authentication, so it listens on loopback only \
-                          (127.0.0.1 or ::1); to accept connections from anyone who can reach the machine, \
-                          say so with insecure_listen = true or --insecure-listen"
-                    .to_owned(),
-            }));
+        for (key, addr) in [("addr", node.addr), ("peer_addr", node.peer_addr)] {
+            if !addr.is_loopback() && !self.settings.insecure_listen {
+                return Err(self.located(Invalid {
+                    key,
+                    value: addr.to_string(),
+                    allowed: "this version has neither TLS nor client authentication, so it listens on loopback \
+                              only (127.0.0.1 or ::1); to accept connections from anyone who can reach the \
+                              machine, say so with insecure_listen = true or --insecure-listen"
+                        .to_owned(),
+                }));
+            }
         }
         Ok(())
+    }
+
+    /// The founding settings that were given although the data directory exists, and are therefore ignored.
+    pub fn ignored(&self) -> Vec<&'static str> {
+        let given = |name: &&str| *self.origin(name) != Origin::Default;
+        let founded = self.settings.node.is_founded();
+        let keys = ["nodes", "join"].into_iter().filter(given);
+        keys.filter(|_| founded).collect()
     }
 
     fn located(&self, invalid: Invalid) -> Error {

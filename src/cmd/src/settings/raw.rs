@@ -22,6 +22,8 @@ pub enum Form {
     Switch(bool),
     /// A TOML table whose values are all strings, in its order.
     Table(Vec<(String, String)>),
+    /// A TOML array whose values are all strings.
+    List(Vec<String>),
     /// Any other TOML value, or an integer too large for one; no key takes it.
     Other,
 }
@@ -57,6 +59,18 @@ impl Raw {
         match &self.form {
             Form::Switch(on) => Some(*on),
             Form::Word(word) => word.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Texts of an array, or of a word such as `host:port,host:port`; an empty word has none.
+    pub fn list(&self) -> Option<Vec<String>> {
+        match &self.form {
+            Form::List(texts) => Some(texts.clone()),
+            Form::Word(word) | Form::Text(word) if word.is_empty() => Some(Vec::new()),
+            Form::Word(word) | Form::Text(word) => {
+                Some(word.split(',').map(|text| text.trim().to_owned()).collect())
+            }
             _ => None,
         }
     }

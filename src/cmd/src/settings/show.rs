@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use super::keys::SECRET;
 use super::{Effective, KEYS};
 
 impl Effective {
-    /// A TOML document with every key; it loads as a configuration file and gives the same settings.
+    /// A TOML document with every key; it loads as a configuration file and gives the same settings, but
+    /// for a secret, which stands in it as a comment.
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
         let mut section = "";
@@ -15,7 +17,9 @@ impl Effective {
                 // Writing to a String cannot fail.
                 let _ = writeln!(text, "\n[{section}]");
             }
-            let line = format!("{} = {}", key.leaf(), key.text(&self.settings));
+            let value = key.text(&self.settings);
+            let mark = if value == SECRET { "# " } else { "" };
+            let line = format!("{mark}{} = {value}", key.leaf());
             let _ = writeln!(text, "{line:<48} # {origin}");
         }
         text

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::Ipv4Addr;
 
+mod cluster;
 mod on_disk;
 
 use super::keys::Kind;
@@ -89,23 +90,31 @@ fn flag_beats_environment_beats_file_beats_default() {
     }
 }
 
+const TOKEN: &str = "--cluster-token=0123456789abcdef";
+
 #[test]
 fn every_key_can_be_given_by_every_layer() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let token_file = directory.path().join("token");
+    fs::write(&token_file, "0123456789abcdef\n").expect("the temporary file can be written");
     for key in KEYS {
-        let (toml, word) = other_value(key);
+        let (toml, word) = match key.name {
+            "cluster_token_file" => {
+                let path = token_file.display().to_string();
+                (format!("{path:?}"), path)
+            }
+            _ => other_value(key),
+        };
         let section = match key.section() {
             "" => String::new(),
             section => format!("[{section}]\n"),
         };
         // What the node's rules tie to this key moves along, so that the key alone is under test.
         let company: &[&str] = match key.name {
-            "node_id" => &["--nodes=11=localhost:8872"],
-            _ => &["--insecure-listen"],
-        };
-        let company = if key.name == "insecure_listen" {
-            &[]
-        } else {
-            company
+            "addr" => &["--insecure-listen"],
+            "peer_addr" => &["--insecure-listen", "--advertise-peer=a:1", TOKEN],
+            "nodes" | "join" => &[TOKEN],
+            _ => &[],
         };
         let file = format!("{section}{} = {toml}\n", key.leaf());
         let flag = format!("--{}={word}", key.flag());
@@ -116,30 +125,36 @@ fn every_key_can_be_given_by_every_layer() {
             load(company, &[(&variable.0, &variable.1)], None),
             load(&with_flag, &[], None),
         ];
+        let shown = match key.name {
+            "cluster_token" => "(not shown)",
+            _ => &toml,
+        };
         for effective in layers {
             let effective = effective.unwrap_or_else(|error| panic!("{}: {error}", key.name));
-            assert_eq!(key.text(&effective.settings), toml, "{}", key.name);
-            assert_ne!(key.text(&Settings::default()), toml, "{}", key.name);
+            assert_eq!(key.text(&effective.settings), shown, "{}", key.name);
+            assert_ne!(key.text(&Settings::default()), shown, "{}", key.name);
         }
     }
 }
 
 /// A valid value that is not the default: as TOML, and as a word.
 fn other_value(key: &Key) -> (String, String) {
-    match key.kind {
+    let (toml, word) = match key.kind {
         Kind::Whole { get, .. } => {
-            let other = get(&Settings::default()) + 10;
-            (other.to_string(), other.to_string())
+            let other = (get(&Settings::default()) + 10).to_string();
+            return (other.clone(), other);
         }
-        Kind::Text { .. } | Kind::Path { .. } => ("\"other\"".to_owned(), "other".to_owned()),
-        Kind::Address { .. } => ("\"0.0.0.0\"".to_owned(), "0.0.0.0".to_owned()),
-        Kind::Level { .. } => ("\"trace\"".to_owned(), "trace".to_owned()),
-        Kind::Switch { .. } => ("true".to_owned(), "true".to_owned()),
-        Kind::Members { .. } => (
-            "{ 1 = \"a:1\", 7 = \"b:2\" }".to_owned(),
-            "1=a:1,7=b:2".to_owned(),
-        ),
-    }
+        Kind::Text { .. } | Kind::Path { .. } => ("\"other\"", "other"),
+        Kind::Address { .. } => ("\"0.0.0.0\"", "0.0.0.0"),
+        Kind::Level { .. } => ("\"trace\"", "trace"),
+        Kind::Switch { .. } => ("true", "true"),
+        Kind::Members { .. } => ("{ 1 = \"a:1\", 7 = \"b:2\" }", "1=a:1,7=b:2"),
+        Kind::Addresses { .. } => ("[\"a:1\", \"b:2\"]", "a:1, b:2"),
+        Kind::Target { .. } => ("\"a:1\"", "a:1"),
+        Kind::Token { .. } => ("\"fedcba9876543210\"", "fedcba9876543210"),
+        Kind::File { .. } => panic!("{} needs a file that exists", key.name),
+    };
+    (toml.to_owned(), word.to_owned())
 }
 
 #[test]
@@ -365,6 +380,7 @@ fn listening_beyond_loopback_needs_consent() {
     let open =
         load(&["--addr=0.0.0.0", "--insecure-listen"], &[], None).expect("consent was given");
     assert_eq!(open.settings.node.addr, Ipv4Addr::UNSPECIFIED);
+    assert!(refusal(&["--peer-addr=192.0.2.1", TOKEN], &[], None).starts_with("peer_addr = "));
     load(&["--addr=127.8.8.8"], &[], None).expect("all of 127/8 is loopback");
     load(&["--addr=::1"], &[], None).expect("so is ::1");
     assert!(refusal(&["--addr=::"], &[], None).contains("--insecure-listen"));
@@ -376,7 +392,7 @@ fn listening_beyond_loopback_needs_consent() {
 
 #[test]
 fn the_alias_follows_the_node_id() {
-    let effective = load(&["--node-id=2", "--nodes=1=a:1,2=b:1"], &[], None).expect("valid");
+    let effective = load(&["--node-id=2", "--nodes=2=a:1"], &[], None).expect("valid");
     assert_eq!(effective.settings.node.node_alias, "node-2");
 }
 
@@ -387,7 +403,7 @@ fn what_check_config_prints_is_a_configuration_with_the_same_result() {
         ("PLACEMENT_CENTER_LOG_LEVEL", "WARN"),
     ];
     let first = load(
-        &["--nodes=1=a:1,2=[::1]:9", "--storage-quota-mib=7"],
+        &["--nodes=1=localhost:1,2=[::1]:9", "--storage-quota-mib=7"],
         &variables,
         None,
     )

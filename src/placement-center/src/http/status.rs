@@ -3,7 +3,7 @@
 use super::Shared;
 use super::decode::Query;
 use super::error::ApiError;
-use crate::config::{Config, LimitsConfig, RaftConfig, StorageConfig};
+use crate::config::{AdvertiseConfig, Config, LimitsConfig, RaftConfig, StorageConfig};
 use crate::service::etcd::ETCD_API_VERSION;
 use axum::Json;
 use axum::extract::State;
@@ -99,15 +99,22 @@ fn config_json(config: &Config) -> Value {
         node_id,
         node_alias,
         addr,
+        peer_addr,
         grpc_port,
         http_port,
         peer_port,
         data_path,
+        advertise,
         nodes,
+        join,
+        cluster_token,
+        // Asked for on one command line, not configured.
+        force_new_cluster: _,
         raft,
         storage,
         limits,
     } = config;
+    let AdvertiseConfig { peer, client, http } = advertise;
     let nodes: serde_json::Map<String, Value> = nodes
         .iter()
         .map(|(id, address)| (id.to_string(), json!(address)))
@@ -117,11 +124,18 @@ fn config_json(config: &Config) -> Value {
         "node_id": node_id,
         "node_alias": node_alias,
         "addr": addr.to_string(),
+        "peer_addr": peer_addr.to_string(),
         "grpc_port": grpc_port,
         "http_port": http_port,
         "peer_port": peer_port,
         "data_path": data_path.to_string_lossy(),
+        "advertise_peer": peer,
+        "advertise_client": client,
+        "advertise_http": http,
         "nodes": nodes,
+        "join": join,
+        // A secret: only whether there is one.
+        "cluster_token_set": cluster_token.is_set(),
         "raft": raft_json(raft),
         "storage": storage_json(storage),
         "limits": limits_json(limits),
@@ -134,12 +148,16 @@ fn raft_json(raft: &RaftConfig) -> Value {
         election,
         log_retention_entries,
         log_retention_bytes,
+        snapshot_bytes_per_second,
+        peer_queue_bytes,
     } = raft;
     json!({
         "heartbeat_ms": heartbeat.as_millis(),
         "election_ms": election.as_millis(),
         "log_retention_entries": log_retention_entries,
         "log_retention_mib": log_retention_bytes / MIB,
+        "snapshot_bytes_per_second": snapshot_bytes_per_second,
+        "peer_queue_bytes": peer_queue_bytes,
     })
 }
 

@@ -45,6 +45,19 @@ pub enum StartError {
     Panicked(String),
 }
 
+impl StartError {
+    /// Whether another process holds the data directory.
+    pub fn is_directory_in_use(&self) -> bool {
+        matches!(
+            self,
+            StartError::Open {
+                source: storage::Error::Locked { .. },
+                ..
+            }
+        )
+    }
+}
+
 /// Why a node does not answer requests yet.
 #[derive(Debug, thiserror::Error)]
 pub enum NotReady {

@@ -71,20 +71,19 @@ impl Node {
         self.addresses
     }
 
-    /// Waits until the node has a leader and has passed a first read barrier, so that it answers
-    /// every kind of request.
+    /// Tells, also while the node runs, when it answers requests.
+    pub fn readiness(&self) -> Readiness {
+        Readiness {
+            handle: self.handle.clone(),
+        }
+    }
+
+    /// [`Readiness::wait`].
     ///
     /// # Errors
-    /// When that has not happened within `time`.
+    /// When the node is not ready within `time`.
     pub async fn ready(&self, time: Duration) -> Result<(), NotReady> {
-        let deadline = Instant::now() + time;
-        let leader = timeout_at(deadline, self.handle.leader_known()).await;
-        leader.map_err(|_| NotReady::NoLeader(time))?;
-        match timeout_at(deadline, self.handle.read_barrier()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(source)) => Err(NotReady::Read(source)),
-            Err(_) => Err(NotReady::NoRead(time)),
-        }
+        self.readiness().wait(time).await
     }
 
     /// Runs until `shutdown` resolves, then stops in order within `limits.shutdown_timeout`. Stops
@@ -140,6 +139,30 @@ impl Node {
         failed.map_or(Ok(()), |ended| Err(ended.into_error()))?;
         log::info!("stopped");
         Ok(())
+    }
+}
+
+/// Tells when a node answers requests.
+#[derive(Clone)]
+pub struct Readiness {
+    handle: Handle<Reply>,
+}
+
+impl Readiness {
+    /// Waits until the node has a leader and has passed a first read barrier, so that it answers
+    /// every kind of request.
+    ///
+    /// # Errors
+    /// When that has not happened within `time`.
+    pub async fn wait(&self, time: Duration) -> Result<(), NotReady> {
+        let deadline = Instant::now() + time;
+        let leader = timeout_at(deadline, self.handle.leader_known()).await;
+        leader.map_err(|_| NotReady::NoLeader(time))?;
+        match timeout_at(deadline, self.handle.read_barrier()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(source)) => Err(NotReady::Read(source)),
+            Err(_) => Err(NotReady::NoRead(time)),
+        }
     }
 }
 

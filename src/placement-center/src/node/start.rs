@@ -29,6 +29,9 @@ pub(super) async fn start(
     log_level: Arc<dyn LogLevel>,
 ) -> Result<Node, StartError> {
     config.validate()?;
+    if !config.is_founded() {
+        config.validate_founding()?;
+    }
     if config.nodes.len() > 1 {
         return Err(StartError::SeveralFounders(config.nodes.len()));
     }

@@ -13,7 +13,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-const NAME: &str = "identity";
+pub(super) const NAME: &str = "identity";
 const MAGIC: [u8; 8] = *b"pc-ident";
 /// A page each: a torn write of one cannot touch the other.
 const SLOT_STRIDE: usize = 4096;

@@ -78,6 +78,11 @@ impl DataDir {
         Ok((directory, stores))
     }
 
+    /// Whether somebody owns the directory at this path. Neither opens nor locks it, and creates nothing.
+    pub fn is_founded(path: &Path) -> bool {
+        path.join(identity::NAME).exists()
+    }
+
     pub(crate) fn open_memory(
         identity: IdentityDevice,
         log: impl FnOnce(&[Family]) -> Engine,

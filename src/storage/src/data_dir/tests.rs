@@ -61,7 +61,9 @@ fn a_new_directory_is_private_and_marked() {
     let root = root();
     let path = root.path().join("a/b");
     let (mut directory, _stores) = DataDir::open(&path, &OPTIONS).expect("a new path opens");
+    assert!(!DataDir::is_founded(&path), "nobody owns it yet");
     directory.save_identity(&identity(1)).expect("saved");
+    assert!(DataDir::is_founded(&path));
     assert_eq!(
         names(&path),
         ["FORMAT", "LOCK", "identity", "raft", "state"]

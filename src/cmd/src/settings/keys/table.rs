@@ -41,6 +41,13 @@ pub const KEYS: &[Key] = &[
         help: "Address that the client listeners bind.",
     },
     Key {
+        name: "peer_addr",
+        kind: Kind::Address {
+            field: |s| &mut s.node.peer_addr,
+        },
+        help: "Address that the peer listener binds. When not set: addr, but 127.0.0.1 without a cluster token.",
+    },
+    Key {
         name: "grpc_port",
         kind: Kind::Whole {
             min: 1,
@@ -82,14 +89,59 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Members {
             field: |s| &mut s.node.nodes,
         },
-        help: "Founding members and their peer addresses, node_id included. Read once, when data_path is new.",
+        help: "Founding members and their peer addresses, node_id included; when not set, this node alone. \
+               Read once, when data_path is new.",
+    },
+    Key {
+        name: "join",
+        kind: Kind::Addresses {
+            field: |s| &mut s.node.join,
+        },
+        help: "Peer addresses of members to join by, instead of nodes; any one is enough. Read once, when \
+               data_path is new.",
+    },
+    Key {
+        name: "cluster_token",
+        kind: Kind::Token {
+            field: |s| &mut s.node.cluster_token,
+        },
+        help: "Secret that all members share, 16 characters or more. A flag or variable is visible to others on \
+               the machine: prefer cluster_token_file.",
+    },
+    Key {
+        name: "cluster_token_file",
+        kind: Kind::File {
+            field: |s| &mut s.cluster_token_file,
+        },
+        help: "File that holds the cluster token alone.",
+    },
+    Key {
+        name: "advertise_peer",
+        kind: Kind::Target {
+            field: |s| &mut s.node.advertise.peer,
+        },
+        help: "Where other members reach this one. When not set: as nodes lists it, else peer_addr and peer_port.",
+    },
+    Key {
+        name: "advertise_client",
+        kind: Kind::Target {
+            field: |s| &mut s.node.advertise.client,
+        },
+        help: "Where clients reach the gRPC services. When not set: addr and grpc_port.",
+    },
+    Key {
+        name: "advertise_http",
+        kind: Kind::Target {
+            field: |s| &mut s.node.advertise.http,
+        },
+        help: "Where clients reach the HTTP API. When not set: addr and http_port.",
     },
     Key {
         name: "insecure_listen",
         kind: Kind::Switch {
             field: |s| &mut s.insecure_listen,
         },
-        help: "Allow addr beyond loopback although nothing is encrypted or authenticated.",
+        help: "Allow addr and peer_addr beyond loopback although nothing is encrypted or authenticated.",
     },
     Key {
         name: "log.log_config",
@@ -151,6 +203,26 @@ pub const KEYS: &[Key] = &[
             set: |s, n| s.node.raft.log_retention_bytes = n * MIB,
         },
         help: "MiB of applied log entries kept at most.",
+    },
+    Key {
+        name: "raft.snapshot_bytes_per_second",
+        kind: Kind::Whole {
+            min: 65_536,
+            max: 1_099_511_627_776,
+            get: |s| s.node.raft.snapshot_bytes_per_second,
+            set: |s, n| s.node.raft.snapshot_bytes_per_second = n,
+        },
+        help: "Bytes of a snapshot sent to one member in a second.",
+    },
+    Key {
+        name: "raft.peer_queue_bytes",
+        kind: Kind::Whole {
+            min: 1_048_576,
+            max: 1_099_511_627_776,
+            get: |s| s.node.raft.peer_queue_bytes as u64,
+            set: |s, n| s.node.raft.peer_queue_bytes = n as usize,
+        },
+        help: "Bytes of messages that wait for one member; more are dropped and sent again later.",
     },
     Key {
         name: "storage.block_cache_mib",

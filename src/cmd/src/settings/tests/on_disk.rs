@@ -2,7 +2,9 @@
 //! be used, and the files of config/.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use placement_center::config::Config;
 
 use super::load;
 use crate::settings::{Effective, KEYS, Layers, Origin, Settings};
@@ -75,42 +77,56 @@ fn directories_are_checked_and_left_alone() {
     );
 }
 
-#[test]
-fn every_configuration_file_loads_and_the_reference_documents_every_key() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
-    let mut found = 0;
-    for entry in fs::read_dir(&directory).expect("config/ exists") {
-        let path = entry.expect("config/ can be listed").path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
-            let layers = Layers {
-                file: Some(path.clone()),
-                ..Layers::default()
-            };
-            Effective::load(&layers).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            found += 1;
-        }
-    }
-    assert!(found >= 1);
-    let reference = directory.join("placement-center.toml");
+fn config_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config")
+}
+
+fn load_file(path: &Path) -> Effective {
     let layers = Layers {
-        file: Some(reference),
+        file: Some(path.to_owned()),
         ..Layers::default()
     };
-    let effective = Effective::load(&layers).expect("the reference file is valid");
+    Effective::load(&layers).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn the_reference_file_documents_every_key() {
+    let path = config_folder().join("placement-center.toml");
+    let effective = load_file(&path);
     assert_eq!(
         effective.settings,
         Settings::default(),
         "the reference file shows the defaults"
     );
+    let text = fs::read_to_string(&path).expect("readable");
     for key in KEYS {
-        assert_ne!(
-            *effective.origin(key.name),
-            Origin::Default,
-            "{} is missing in the reference file",
-            key.name
-        );
+        // A default that follows another key's value stands there as a comment: set, it would not follow.
+        let commented = text
+            .lines()
+            .any(|line| line.starts_with(&format!("# {} = ", key.leaf())));
+        let set = *effective.origin(key.name) != Origin::Default;
+        assert!(set != commented, "{} in the reference file", key.name);
     }
+}
+
+#[test]
+fn the_files_of_a_cluster_fit_together() {
+    let folder = config_folder().join("cluster");
+    let nodes: Vec<Config> = (1..=3)
+        .map(|id| {
+            load_file(&folder.join(format!("node{id}.toml")))
+                .settings
+                .node
+        })
+        .collect();
+    let ports = [(8871, 8971, 8872), (8881, 8981, 8882), (8891, 8991, 8892)];
+    for (node, (id, ports)) in nodes.iter().zip((1..).zip(ports)) {
+        assert_eq!(node.node_id, id);
+        assert_eq!((node.grpc_port, node.http_port, node.peer_port), ports);
+        assert_eq!(node.nodes, nodes[0].nodes);
+        assert_eq!(node.cluster_name, nodes[0].cluster_name);
+        assert_eq!(node.nodes[&id], format!("127.0.0.1:{}", node.peer_port));
+        assert_eq!(node.data_path, Path::new(&format!("./data/node{id}")));
+    }
+    assert_eq!(nodes[0].nodes.len(), 3);
 }
