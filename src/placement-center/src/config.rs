@@ -15,6 +15,7 @@ use thiserror::Error;
 
 pub use address::Advertised;
 pub use token::ClusterToken;
+pub use validate::{check_alias, check_reachable};
 
 /// Longest cluster name and node alias, in bytes: both travel in every status answer.
 pub const NAME_BYTES_MAX: usize = 64;

@@ -2,9 +2,11 @@
 //! the leader is carried out there, whichever member is asked.
 
 mod error;
+mod unserved;
 mod view;
 
 pub use error::AdminError;
+pub use unserved::Unserved;
 pub use view::*;
 
 use std::future::Future;

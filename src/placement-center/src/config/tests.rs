@@ -44,6 +44,7 @@ fn each_broken_rule_names_its_key() {
             c.cluster_name = "x".repeat(NAME_BYTES_MAX + 1)
         }),
         ("node_alias", |c| c.node_alias = "bell\u{7}".to_owned()),
+        ("node_alias", |c| c.node_alias = "17".to_owned()),
         ("node_id", |c| c.node_id = 0),
         ("nodes", |c| drop(c.nodes.insert(0, "b:1".to_owned()))),
         ("nodes", |c| {

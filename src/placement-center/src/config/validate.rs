@@ -16,7 +16,8 @@ impl Config {
     /// The first rule that does not hold.
     pub fn validate(&self) -> Result<(), Invalid> {
         check_name("cluster_name", &self.cluster_name)?;
-        check_name("node_alias", &self.node_alias)?;
+        check_alias(&self.node_alias)
+            .map_err(|allowed| invalid("node_alias", format!("{:?}", self.node_alias), allowed))?;
         self.check_members()?;
         self.check_ports()?;
         self.check_advertised()?;
@@ -298,21 +299,35 @@ impl Config {
 }
 
 fn check_name(key: &'static str, name: &str) -> Result<(), Invalid> {
+    name_allowed(name).map_err(|allowed| invalid(key, format!("{name:?}"), allowed))
+}
+
+fn name_allowed(name: &str) -> Result<(), String> {
     let printable = name.chars().all(|c| !c.is_control() && !c.is_whitespace());
     if !name.is_empty() && name.len() <= NAME_BYTES_MAX && printable {
         return Ok(());
     }
-    Err(Invalid {
-        key,
-        value: format!("{name:?}"),
-        allowed: format!(
-            "expected 1 to {NAME_BYTES_MAX} bytes without spaces or control characters"
-        ),
-    })
+    Err(format!(
+        "expected 1 to {NAME_BYTES_MAX} bytes without spaces or control characters"
+    ))
 }
 
-/// An address that a member can connect to.
-fn check_reachable(address: &str) -> Result<(), &'static str> {
+/// Checks a member's name for people. A number would be taken for an id wherever a member is named.
+///
+/// # Errors
+/// What is allowed.
+pub fn check_alias(alias: &str) -> Result<(), String> {
+    if alias.parse::<u64>().is_ok() {
+        return Err("a number names a member by its id; expected another name".to_owned());
+    }
+    name_allowed(alias)
+}
+
+/// Checks the address at which members will reach another: `host:port` of one machine.
+///
+/// # Errors
+/// What is allowed.
+pub fn check_reachable(address: &str) -> Result<(), &'static str> {
     check_host_port(address)?;
     if is_unspecified(address) {
         return Err("nobody can connect to it: name one address of the machine");

@@ -1,8 +1,9 @@
 //! The one shape of every HTTP failure: `{code, message, hint}` with a status.
 //!
-//! Owns how a failure looks on the wire. Which failure a refused key-value request becomes is decided
-//! by the table in `service::errors`; this file only prints it.
+//! Owns how a failure looks on the wire, and which failure an administrator's refused request becomes. For
+//! key-value requests the table in `service::errors` decides that; this file only prints it.
 
+use crate::admin::AdminError;
 use crate::service::errors::{LEADER_METADATA, OUTCOME_METADATA};
 use crate::service::{Failure, Outcome};
 use axum::Json;
@@ -113,6 +114,45 @@ impl IntoResponse for ApiError {
             headers.insert(LEADER_METADATA, HeaderValue::from(leader));
         }
         response
+    }
+}
+
+impl From<AdminError> for ApiError {
+    fn from(error: AdminError) -> ApiError {
+        let message = error.to_string();
+        let (status, code, hint, outcome) = match error {
+            AdminError::NotFound(_) => (
+                StatusCode::NOT_FOUND,
+                "member_not_found",
+                "list the members: GET /v1/members",
+                Outcome::NotApplied,
+            ),
+            AdminError::Refused(_) => (
+                StatusCode::CONFLICT,
+                "refused",
+                "see the message; repeating the request as it is will not help",
+                Outcome::NotApplied,
+            ),
+            AdminError::Busy => (
+                StatusCode::CONFLICT,
+                "change_pending",
+                "retry when the change under way is complete: GET /v1/members shows it",
+                Outcome::NotApplied,
+            ),
+            AdminError::NoLeader => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no_leader",
+                "retry later; a majority of the members must run and reach each other",
+                Outcome::NotApplied,
+            ),
+            AdminError::Unknown(_) => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "outcome_unknown",
+                "look at GET /v1/members before retrying: the change may have been made",
+                Outcome::Unknown,
+            ),
+        };
+        ApiError::new(status, code, message, hint).with_outcome(outcome)
     }
 }
 

@@ -72,7 +72,7 @@ pub async fn guard(State(limits): State<Limits>, request: Request, next: Next) -
         .get::<MatchedPath>()
         .map_or("none", MatchedPath::as_str)
         .to_owned();
-    let writes = request.method() == Method::PUT || request.method() == Method::DELETE;
+    let writes = [Method::PUT, Method::POST, Method::DELETE].contains(request.method());
     let response = match declared_too_large(&request, limits.body_bytes_max) {
         true => ApiError::body_too_large(limits.body_bytes_max).into_response(),
         false => bounded(&limits, writes, &route, next.run(request)).await,

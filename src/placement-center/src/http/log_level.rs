@@ -3,10 +3,10 @@
 //! The logging system belongs to the program that embeds the node; it hands in a [`LogLevel`].
 
 use super::error::ApiError;
-use super::{Shared, layers};
+use super::{Shared, json_body};
 use axum::Json;
 use axum::extract::{Request, State};
-use http::{StatusCode, header};
+use http::StatusCode;
 use log::LevelFilter;
 use serde::{Deserialize, Serialize};
 
@@ -57,8 +57,7 @@ pub(super) async fn put(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Json<Level>, ApiError> {
-    require_json(&request)?;
-    let body = layers::read_body(request.into_body(), &shared.limits).await?;
+    let body = json_body::read(request, &shared.limits).await?;
     let level = parse(&body)?;
     shared.parts.log_level.set_level(level).map_err(|reason| {
         ApiError::new(
@@ -74,36 +73,10 @@ pub(super) async fn put(
 
 fn parse(body: &[u8]) -> Result<LevelFilter, ApiError> {
     const HINT: &str = "send {\"level\": \"debug\"}; levels: off, error, warn, info, debug, trace";
-    let body: Level = serde_json::from_slice(body).map_err(|error| {
-        ApiError::bad_request(format!("the body is not the expected JSON: {error}"), HINT)
-    })?;
+    let body: Level = json_body::parse(body, HINT)?;
     body.level
         .parse()
         .map_err(|_| ApiError::bad_request(format!("unknown log level {:?}", body.level), HINT))
-}
-
-/// 415 unless the client says that it sends JSON: curl's default is a form, whose body could be
-/// anything.
-fn require_json(request: &Request) -> Result<(), ApiError> {
-    let declared = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let media_type = declared
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
-    if media_type.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "unsupported_media_type",
-        format!("content-type is {:?}", declared.unwrap_or_default()),
-        "send content-type: application/json",
-    ))
 }
 
 #[cfg(test)]

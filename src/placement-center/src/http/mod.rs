@@ -1,4 +1,5 @@
-//! The operators' HTTP API: health, version, metrics, status, configuration, log level, keys and values.
+//! The operators' HTTP API: health, version, metrics, status, members, configuration, log level, keys and
+//! values.
 //!
 //! Owns routes, query and header syntax, and the shape of answers. What a key-value request means
 //! belongs to `service`, which the gRPC API shares; the listener's order of shutdown belongs to `node`.
@@ -6,10 +7,13 @@
 mod decode;
 mod error;
 mod health;
+mod json_body;
 mod kv;
 mod kv_json;
 mod layers;
+mod leader;
 mod log_level;
+mod members;
 mod metrics;
 mod server;
 mod shared;
@@ -26,10 +30,12 @@ pub use status::VERSION;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get};
+use std::sync::Arc;
 
 /// All routes.
 pub fn router(shared: Shared) -> Router {
     let limits = shared.limits.clone();
+    let administration = members::routes(Arc::clone(&shared.parts.admin), limits.clone());
     let routes = Router::new()
         .route("/health", get(health::health))
         .route("/livez", get(health::livez))
@@ -47,7 +53,8 @@ pub fn router(shared: Shared) -> Router {
             "/v1/kv/{*key}",
             get(kv::get).put(kv::put).delete(kv::delete),
         )
-        .with_state(shared);
+        .with_state(shared)
+        .merge(administration);
     guarded(routes, limits)
 }
 

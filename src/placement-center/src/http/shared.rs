@@ -3,6 +3,7 @@
 use super::LogLevel;
 use super::error::ApiError;
 use super::layers::{Counters, Limits};
+use crate::admin::Admin;
 use crate::config::Config;
 use crate::node::Addresses;
 use crate::service::Context;
@@ -24,6 +25,8 @@ pub struct Parts {
     pub addresses: Addresses,
     /// The services that gRPC and HTTP share.
     pub context: Arc<Context>,
+    /// The administration of the cluster.
+    pub admin: Arc<dyn Admin>,
     /// The switch of the logging system.
     pub log_level: Arc<dyn LogLevel>,
     /// Cancelled when requests still in flight at shutdown must be answered at once.

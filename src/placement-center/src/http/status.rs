@@ -28,7 +28,10 @@ pub(super) async fn status(
     State(shared): State<Shared>,
     uri: Uri,
 ) -> Result<Json<Value>, ApiError> {
-    Query::parse(&uri, &[])?;
+    let query = Query::parse(&uri, &["all"])?;
+    if query.flag("all")? {
+        return status_of_all(&shared).await;
+    }
     let disk_bytes = shared
         .disk_read(|context| context.state().disk_bytes())
         .await?;
@@ -72,6 +75,19 @@ pub(super) async fn status(
         "versions": { "placement_center": VERSION, "etcd_api": ETCD_API_VERSION },
         "uptime_seconds": shared.started.elapsed().as_secs(),
     })))
+}
+
+/// Every member with where it stands, or why it does not say. Asking takes as long as the slowest.
+async fn status_of_all(shared: &Shared) -> Result<Json<Value>, ApiError> {
+    let all = shared.parts.admin.status_all().await?;
+    let members: Vec<Value> = all
+        .into_iter()
+        .map(|(member, status)| match status {
+            Ok(status) => json!({ "member": member, "status": status, "error": null }),
+            Err(reason) => json!({ "member": member, "status": null, "error": reason }),
+        })
+        .collect();
+    Ok(Json(json!({ "members": members })))
 }
 
 fn role_name(role: Role) -> &'static str {

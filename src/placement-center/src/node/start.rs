@@ -4,6 +4,7 @@ use super::error::StartError;
 use super::identity::cluster_id;
 use super::tasks::Tasks;
 use super::{Addresses, Listeners, Node};
+use crate::admin::Unserved;
 use crate::config::Config;
 use crate::http::{self, LogLevel};
 use crate::machine::{self, Machine, Published, Reply};
@@ -62,6 +63,7 @@ pub(super) async fn start(
         config: Arc::new(config),
         context: Arc::clone(&context),
         addresses,
+        admin: Arc::new(Unserved),
         log_level,
         cut: cut.clone(),
     });
