@@ -269,6 +269,16 @@ impl<R: Send + 'static> Handle<R> {
             Err(_) => std::future::pending().await,
         }
     }
+
+    /// Resolves when the leader this node knows of is another than at the call, or none. Never resolves
+    /// on a group that died: bound the wait. Cancel-safe.
+    pub async fn leader_changed(&self) {
+        let mut leader_rx = self.leader_rx.clone();
+        leader_rx.mark_unchanged();
+        if leader_rx.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// Resolves to the reply. Dropping it abandons the reply, not the command.

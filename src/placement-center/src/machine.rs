@@ -1,6 +1,10 @@
 //! All sub state machines on one log: decodes a command, hands it to its owner, wraps the reply. Knows
 //! no key and no revision.
 
+mod reply;
+
+pub use reply::{NotUnderstood, decode_reply, encode_reply};
+
 use crate::{kv, members};
 use bytes::{BufMut, Bytes, BytesMut};
 use consensus::{ApplyContext, MachineError, StateMachine};

@@ -16,6 +16,10 @@ use std::sync::Arc;
 use storage::{DataDir, OpenOptions, StateStore};
 use tokio_util::sync::CancellationToken;
 
+/// Election timeouts that a request waits for a leader: one to notice that the old one is gone, one to elect,
+/// and one for the time of an election that nobody won.
+const LEADER_WAIT_ELECTIONS: u32 = 3;
+
 /// Storage and consensus of a node, opened.
 struct Opened {
     handle: Handle<Reply>,
@@ -56,6 +60,8 @@ pub(super) async fn start(
         identity: identity(&config, cluster_id, addresses),
         limits: config.limits.clone(),
         quota_bytes: config.storage.quota_bytes,
+        forward: Arc::new(service::Alone),
+        leader_wait: LEADER_WAIT_ELECTIONS * config.raft.election,
         cut: cut.clone(),
     });
     let bounds = http::Bounds::with_connections(config.limits.connections_max);

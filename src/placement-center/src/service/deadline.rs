@@ -46,6 +46,14 @@ impl Deadline {
         self.at
     }
 
+    /// This deadline, but at most `time` from now.
+    pub(super) fn no_later_than(self, time: Duration) -> Deadline {
+        Deadline {
+            at: self.at.min(Instant::now() + time),
+            ..self
+        }
+    }
+
     /// Time since the request began.
     pub fn elapsed(self) -> Duration {
         self.started.elapsed()

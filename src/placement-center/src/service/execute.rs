@@ -157,17 +157,6 @@ impl Context {
         }
     }
 
-    /// Proposes a command and waits for its reply.
-    pub(super) async fn write(&self, command: Bytes, deadline: Deadline) -> Result<Reply, Failure> {
-        self.check_size(&command)?;
-        let pending = self.handle.submit(command)?;
-        match deadline.within(&self.cut, pending).await {
-            Ok(reply) => Ok(reply?),
-            Err(Cut::TimedOut) => Err(Failure::TimedOut(Outcome::Unknown)),
-            Err(Cut::Stopping) => Err(Failure::Stopping(Outcome::Unknown)),
-        }
-    }
-
     /// Runs `read` on a view of the state: here when it is short, on a blocking thread when it is not.
     pub(super) async fn read<T, F>(
         self: &Arc<Self>,

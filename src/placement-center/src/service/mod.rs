@@ -14,9 +14,11 @@ mod health;
 pub mod metrics;
 pub mod native;
 pub mod server;
+mod write;
 
 pub use deadline::Deadline;
 pub use errors::{Failure, Outcome};
+pub use write::{Alone, Forward, ForwardError, Forwarded};
 
 use crate::config::LimitsConfig;
 use crate::kv;
@@ -25,6 +27,7 @@ use crate::members::Members;
 use metrics::Metrics;
 use protocol::etcdserverpb::ResponseHeader;
 use std::sync::Arc;
+use std::time::Duration;
 use storage::StateStore;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +67,10 @@ pub struct Parts {
     pub limits: LimitsConfig,
     /// Logical bytes above which requests that grow the store are refused.
     pub quota_bytes: u64,
+    /// The way to the other members.
+    pub forward: Arc<dyn Forward>,
+    /// How long a request that finds no leader waits for one.
+    pub leader_wait: Duration,
     /// Cancelled when requests in flight must be answered now, because the node stops.
     pub cut: CancellationToken,
 }
@@ -76,6 +83,8 @@ pub struct Context {
     identity: Identity,
     limits: LimitsConfig,
     quota_bytes: u64,
+    forward: Arc<dyn Forward>,
+    leader_wait: Duration,
     cut: CancellationToken,
     /// Cancelled when the listener stops: streams without end come to one.
     draining: CancellationToken,
@@ -93,6 +102,8 @@ impl Context {
             identity: parts.identity,
             limits: parts.limits,
             quota_bytes: parts.quota_bytes,
+            forward: parts.forward,
+            leader_wait: parts.leader_wait,
             cut: parts.cut,
             draining: CancellationToken::new(),
             metrics: Metrics::default(),

@@ -1,7 +1,7 @@
 //! A real node in this process for the tests of the services: storage in a temporary directory, a group of
 //! one, the gRPC listener on a port of its own.
 
-use super::{Context, Identity, Parts, server};
+use super::{Alone, Context, Identity, Parts, server};
 use crate::config::{Config, LimitsConfig};
 use crate::machine::{self, Machine};
 use bytes::Bytes;
@@ -87,6 +87,8 @@ impl Fixture {
             },
             limits: options.limits,
             quota_bytes: options.quota_bytes,
+            forward: Arc::new(Alone),
+            leader_wait: PATIENCE,
             cut: CancellationToken::new(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -194,7 +194,7 @@ impl Pipeline {
 
     /// Proposes a command. A full consensus queue is no failure of the operation: it waits for room.
     fn submit(&mut self, command: Bytes, kind: WriteKind) {
-        match self.context.handle.submit(command.clone()) {
+        match self.context.submit(command.clone()) {
             Ok(pending) => self.queue.push(self.deadline, Slot::Write(pending, kind)),
             Err(consensus::ProposeError::Overloaded) => {
                 self.waiting = Some(Waiting::Room(command, kind))

@@ -5,8 +5,8 @@ use super::timer::Timer;
 use crate::kv;
 use crate::machine::Reply;
 use crate::service::native::translate;
+use crate::service::write::PendingWrite;
 use crate::service::{Context, Failure, Outcome};
-use consensus::PendingReply;
 use protocol::placement::v1 as pb;
 use protocol::placement::v1::operation_result::Result as Answer;
 use protocol::placement::v1::{OperationError, OperationResult};
@@ -36,7 +36,7 @@ pub(super) enum ReadKind {
 /// One operation.
 pub(super) enum Slot {
     Done(OperationResult),
-    Write(PendingReply<Reply>, WriteKind),
+    Write(PendingWrite, WriteKind),
     Read(Read),
 }
 
