@@ -9,6 +9,8 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct Published {
     revision: AtomicI64,
+    /// The same, for those who wait for one.
+    reached: watch::Sender<i64>,
     compacted_revision: AtomicI64,
     logical_bytes: AtomicU64,
     keys: AtomicU64,
@@ -19,6 +21,7 @@ impl Published {
     pub(super) fn new(meta: &Meta) -> Self {
         let published = Published {
             revision: AtomicI64::new(0),
+            reached: watch::Sender::new(0),
             compacted_revision: AtomicI64::new(0),
             logical_bytes: AtomicU64::new(0),
             keys: AtomicU64::new(0),
@@ -29,12 +32,14 @@ impl Published {
     }
 
     pub(super) fn publish(&self, meta: &Meta) {
-        self.revision.store(meta.revision, Ordering::Release);
         self.compacted_revision
             .store(meta.compacted, Ordering::Release);
         self.logical_bytes
             .store(meta.logical_bytes, Ordering::Release);
         self.keys.store(meta.keys, Ordering::Release);
+        self.revision.store(meta.revision, Ordering::Release);
+        self.reached
+            .send_if_modified(|reached| std::mem::replace(reached, meta.revision) != meta.revision);
         self.swept
             .send_if_modified(|swept| std::mem::replace(swept, meta.swept) != meta.swept);
     }
@@ -57,6 +62,19 @@ impl Published {
     /// Living keys.
     pub fn keys(&self) -> u64 {
         self.keys.load(Ordering::Acquire)
+    }
+
+    /// Resolves when the newest change is at `revision` or beyond. Never resolves while nobody writes: give
+    /// it a deadline. Cancel-safe.
+    pub async fn reached(&self, revision: i64) {
+        if self.revision() >= revision {
+            return;
+        }
+        let mut newest = self.reached.subscribe();
+        if newest.wait_for(|newest| *newest >= revision).await.is_err() {
+            // The sender lives in `self`, so it cannot be gone while this borrows it.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Resolves when the versions that a compaction at `revision` forgets are physically gone. Never

@@ -1,6 +1,7 @@
 //! How long a request may take: what the client asked for in `grpc-timeout`, never longer than the
 //! configured bound. A wait also ends when the node stops and has no time left.
 
+use http::HeaderMap;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +36,12 @@ impl Deadline {
 
     /// The deadline of a gRPC request: its `grpc-timeout`, `timeout_max` at most.
     pub fn of_request(metadata: &MetadataMap, timeout_max: Duration) -> Deadline {
-        let asked = metadata
+        Deadline::of_headers(metadata.as_ref(), timeout_max)
+    }
+
+    /// The same from the headers that the metadata was.
+    pub fn of_headers(headers: &HeaderMap, timeout_max: Duration) -> Deadline {
+        let asked = headers
             .get("grpc-timeout")
             .and_then(|value| parse(value.as_bytes()));
         Deadline::after(asked.map_or(timeout_max, |asked| asked.min(timeout_max)))

@@ -62,6 +62,11 @@ pub enum Failure {
     TooLarge,
     /// The client asked for a member that has a leader.
     NoLeader,
+    /// The client has seen a newer state than this node reached in time.
+    Behind {
+        /// The leader as far as this node knows.
+        leader: Option<u64>,
+    },
     /// Consensus gave the command no reply.
     Propose(ProposeError),
     /// Consensus did not let the read pass.
@@ -139,6 +144,13 @@ impl Failure {
             Failure::NoLeader => {
                 unavailable("no leader", "no_leader", NotApplied).with_hint(HINT_RETRY)
             }
+            Failure::Behind { leader } => unavailable(
+                "the revision demanded is not here yet",
+                "behind",
+                NotApplied,
+            )
+            .with_hint(HINT_LEADER)
+            .with_leader(*leader),
             Failure::Propose(error) => propose(error),
             Failure::Read(error) => read(error),
             Failure::TimedOut(outcome) => unavailable("request timed out", "timed_out", *outcome)

@@ -14,6 +14,7 @@ mod health;
 pub mod metrics;
 pub mod native;
 pub mod server;
+pub mod session;
 mod write;
 
 pub use deadline::Deadline;

@@ -38,6 +38,8 @@ fn table() -> Vec<Expected> {
         (Failure::NoSpace, ResourceExhausted, "etcdserver: mvcc: database space exceeded", 507, "no_space", NotApplied, None),
         (Failure::TooLarge, InvalidArgument, "etcdserver: request is too large", 413, "request_too_large", NotApplied, None),
         (Failure::NoLeader, Unavailable, "etcdserver: no leader", 503, "no_leader", NotApplied, None),
+        (Failure::Behind { leader: None }, Unavailable, "etcdserver: the revision demanded is not here yet", 503, "behind", NotApplied, None),
+        (Failure::Behind { leader: Some(3) }, Unavailable, "etcdserver: the revision demanded is not here yet", 503, "behind", NotApplied, Some(3)),
         (ProposeError::Overloaded.into(), ResourceExhausted, "etcdserver: too many requests", 429, "overloaded", NotApplied, None),
         (ProposeError::TooLarge { bytes: 2, bytes_max: 1 }.into(), InvalidArgument, "etcdserver: request is too large", 413, "request_too_large", NotApplied, None),
         (not_leader(None).into(), Unavailable, "etcdserver: no leader", 503, "no_leader", NotApplied, None),
@@ -82,6 +84,7 @@ fn kind(failure: &Failure) -> &'static str {
         Failure::NoSpace => "no space",
         Failure::TooLarge => "too large",
         Failure::NoLeader => "no leader",
+        Failure::Behind { .. } => "behind",
         Failure::Propose(error) => match error {
             ProposeError::Overloaded => "propose: overloaded",
             ProposeError::NotLeader { .. } => "propose: not leader",
@@ -105,7 +108,7 @@ fn kind(failure: &Failure) -> &'static str {
 }
 
 /// Arms of [`kind`]: whoever adds one there adds rows above.
-const KINDS: usize = 30;
+const KINDS: usize = 31;
 
 #[test]
 fn every_failure_looks_as_the_table_says() {
