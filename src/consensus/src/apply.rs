@@ -202,9 +202,22 @@ impl<S: StateMachine> EntryContext<'_, '_, S> {
             payload,
             kind,
         } = item.committed;
-        if let CommittedKind::Membership { conf_state } = kind {
+        if let CommittedKind::Membership {
+            conf_state,
+            membership,
+        } = kind
+        {
             if let Some(conf_state) = conf_state {
                 self.batch.set_conf_state(&conf_state);
+                let index = position.index;
+                let context = ApplyContext {
+                    index,
+                    term: position.term,
+                    time_ms: 0,
+                };
+                self.machine
+                    .membership(context, &membership, self.batch)
+                    .map_err(|source| FatalError::Apply { index, source })?;
             }
             return Ok(0);
         }

@@ -8,8 +8,12 @@ use std::time::Duration;
 pub struct Config {
     /// This node; never zero.
     pub node_id: u64,
-    /// Founding voters; used only when the data directory is new.
+    /// Founding voters of the cluster, the same on all its members; used only when the data directory is new.
     pub founding_voters: Vec<u64>,
+    /// This node is no founder and joins a cluster that exists; used only when the data directory is new.
+    pub joining: bool,
+    /// Random number for the data directory, if it is new.
+    pub new_instance: u128,
     /// The cluster the data directory must belong to.
     pub cluster_id: u64,
     /// Heartbeat interval, which is also the length of a tick.

@@ -129,8 +129,10 @@ pub enum StartError {
         /// Vote of the hard state.
         found: u64,
     },
-    /// A node of the directory that was never initialised is not among the founders.
-    #[error("node {node_id} is not among the founding voters {voters:?}")]
+    /// A node with a new directory is not among the founders, or is one of them and is told to join.
+    #[error(
+        "node {node_id} does not fit the founding voters {voters:?}: a founder is among them, a node that joins is not"
+    )]
     NotAFounder {
         /// This node.
         node_id: u64,

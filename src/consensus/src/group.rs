@@ -10,6 +10,7 @@ use crate::handle::{Handle, Shared};
 use crate::identity::Keeper;
 use crate::keeper::{self, Duty, KeeperThread};
 use crate::machine::StateMachine;
+use crate::peers::Links;
 use crate::writer::{self, Writer};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -76,6 +77,7 @@ impl Group {
         directory: DataDir,
         stores: Stores,
         machine: S,
+        links: Links,
     ) -> Result<(Handle<S::Reply>, Group), StartError> {
         config.validate().map_err(StartError::Config)?;
         let runtime = tokio::runtime::Handle::try_current().map_err(StartError::NoRuntime)?;
@@ -93,7 +95,7 @@ impl Group {
         let driver = {
             // The driver's ticker needs the runtime.
             let _entered = runtime.enter();
-            Driver::new(&config, core, Arc::clone(&shared), inbox, lines)
+            Driver::new(&config, core, Arc::clone(&shared), inbox, lines, links)
         };
         let driver = DriverTask(Some(runtime.spawn(driver.run())));
         let rest = Rest {
@@ -136,6 +138,13 @@ impl Group {
             }),
             Err(_) => Err(FatalError::StopDeadline(STOP_GRACE)),
         }
+    }
+
+    /// The data directory's random number, and how many times a group was started on it.
+    pub fn instance(&self) -> (u128, u64) {
+        let identity = self.rest.identity.lock();
+        let identity = identity.unwrap_or_else(std::sync::PoisonError::into_inner);
+        (identity.instance(), identity.incarnation())
     }
 
     /// Resolves only if the group dies by itself (failed sync, corruption, panic): the process must

@@ -2,6 +2,8 @@
 //! be in flight; what happens to an admitted command is the driver's business.
 
 use crate::config::Config;
+use crate::control::{CONTROLS_MAX, ChangeError, Control, TransferError};
+use crate::core::{MemberChange, Position};
 use crate::error::{ProposeError, ReadError};
 use crate::status::{Counters, Status};
 use arc_swap::ArcSwap;
@@ -118,6 +120,7 @@ impl Drop for Permit {
 pub struct Handle<R> {
     proposals_tx: mpsc::Sender<Proposal<R>>,
     reads_tx: mpsc::Sender<ReadTx>,
+    controls_tx: mpsc::Sender<Control>,
     leader_rx: watch::Receiver<u64>,
     shared: Arc<Shared>,
 }
@@ -127,6 +130,7 @@ impl<R> Clone for Handle<R> {
         Handle {
             proposals_tx: self.proposals_tx.clone(),
             reads_tx: self.reads_tx.clone(),
+            controls_tx: self.controls_tx.clone(),
             leader_rx: self.leader_rx.clone(),
             shared: Arc::clone(&self.shared),
         }
@@ -145,6 +149,7 @@ impl<R> std::fmt::Debug for Handle<R> {
 pub(crate) struct Inbox<R> {
     pub(crate) proposals_rx: mpsc::Receiver<Proposal<R>>,
     pub(crate) reads_rx: mpsc::Receiver<ReadTx>,
+    pub(crate) controls_rx: mpsc::Receiver<Control>,
     pub(crate) leader_tx: watch::Sender<u64>,
 }
 
@@ -153,10 +158,12 @@ impl<R: Send + 'static> Handle<R> {
         // Admission bounds what may be queued, so a queue of that size is never full.
         let (proposals_tx, proposals_rx) = mpsc::channel(shared.count_max);
         let (reads_tx, reads_rx) = mpsc::channel(READS_MAX);
+        let (controls_tx, controls_rx) = mpsc::channel(CONTROLS_MAX);
         let (leader_tx, leader_rx) = watch::channel(0);
         let handle = Handle {
             proposals_tx,
             reads_tx,
+            controls_tx,
             leader_rx,
             shared,
         };
@@ -165,6 +172,7 @@ impl<R: Send + 'static> Handle<R> {
             Inbox {
                 proposals_rx,
                 reads_rx,
+                controls_rx,
                 leader_tx,
             },
         )
@@ -244,6 +252,45 @@ impl<R: Send + 'static> Handle<R> {
                 mpsc::error::TrySendError::Closed(_) => ReadError::Stopping,
             })?;
         ready_rx.await.unwrap_or(Err(ReadError::Stopping))
+    }
+
+    /// Changes the membership, on the leader. `context` reaches every state machine with the change.
+    /// Resolves when the change is applied here and, if several members change, complete. Dropping the
+    /// future abandons the answer, not the change. Bound the wait: without a quorum it may take for ever.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; each variant says whether anything happened.
+    pub async fn change_members(
+        &self,
+        changes: Vec<MemberChange>,
+        context: Bytes,
+    ) -> Result<Position, ChangeError> {
+        let (reply_tx, reply_rx) = oneshot::channel();
+        let control = Control::Change {
+            changes,
+            context,
+            reply_tx,
+        };
+        self.controls_tx
+            .try_send(control)
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => ChangeError::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => ChangeError::Stopping,
+            })?;
+        reply_rx.await.unwrap_or(Err(ChangeError::Stopping))
+    }
+
+    /// Hands leadership over, to `to` or else to the voter with the longest log; resolves to the new leader,
+    /// within about an election timeout. Proposals are refused meanwhile.
+    ///
+    /// # Errors
+    /// [`TransferError`].
+    pub async fn transfer_leader(&self, to: Option<u64>) -> Result<u64, TransferError> {
+        let (reply_tx, reply_rx) = oneshot::channel();
+        self.controls_tx
+            .try_send(Control::Transfer { to, reply_tx })
+            .map_err(|_| TransferError::Unavailable)?;
+        reply_rx.await.unwrap_or(Err(TransferError::Unavailable))
     }
 
     /// What the node knows of itself.

@@ -30,6 +30,10 @@ impl Keeper {
         check_watermark(&stores.log, &identity.watermark)?;
         let identity = Identity {
             incarnation: identity.incarnation + 1,
+            instance: match identity.instance {
+                0 => config.new_instance,
+                instance => instance,
+            },
             ..identity
         };
         directory
@@ -46,6 +50,11 @@ impl Keeper {
     /// Boot epoch of this run.
     pub(crate) fn incarnation(&self) -> u64 {
         self.identity.incarnation
+    }
+
+    /// Random number of the data directory.
+    pub(crate) fn instance(&self) -> u128 {
+        self.identity.instance
     }
 
     /// The watermark last saved.
@@ -97,7 +106,7 @@ fn found(config: &Config, stores: &Stores) -> Result<Identity, StartError> {
     if has_founders || stores.log.last_index() > 0 || stores.state.applied().index > 0 {
         return Err(StartError::IdentityMissing);
     }
-    if !config.founding_voters.contains(&config.node_id) {
+    if config.founding_voters.contains(&config.node_id) == config.joining {
         let voters = config.founding_voters.clone();
         return Err(StartError::NotAFounder {
             node_id: config.node_id,
@@ -109,6 +118,7 @@ fn found(config: &Config, stores: &Stores) -> Result<Identity, StartError> {
         node_id: config.node_id,
         incarnation: 0,
         watermark: Watermark::default(),
+        instance: config.new_instance,
     })
 }
 

@@ -13,6 +13,7 @@
 //! bytes become durable is `storage`'s.
 
 mod config;
+mod control;
 mod error;
 mod machine;
 mod status;
@@ -31,10 +32,16 @@ mod writer;
 mod clock;
 mod identity;
 pub mod payload;
+mod peers;
 
 pub use config::Config;
+pub use control::{ChangeError, TransferError};
+pub use core::{MemberChange, Position};
 pub use error::{FatalError, ProposeError, ReadError, StartError};
 pub use group::Group;
 pub use handle::{Handle, PendingReply};
-pub use machine::{ApplyContext, MachineError, StateMachine};
-pub use status::{Counters, Role, Status, SyncHistogram, SyncHistogramSnapshot};
+pub use machine::{ApplyContext, MachineError, Membership, StateMachine};
+pub use peers::{Ended, Links, Nobody, PeerHandle, PeerInbox, Peers, peer_channel};
+pub use status::{
+    Counters, PeerProgress, Replication, Role, Status, SyncHistogram, SyncHistogramSnapshot,
+};

@@ -22,6 +22,17 @@ pub trait StateMachine: Send + 'static {
         batch: &mut ApplyBatch<'_>,
     ) -> Result<Self::Reply, MachineError>;
 
+    /// A membership change took effect. Deterministic like `apply`.
+    ///
+    /// # Errors
+    /// An `Err` is fatal for the node.
+    fn membership(
+        &mut self,
+        context: ApplyContext,
+        membership: &Membership,
+        batch: &mut ApplyBatch<'_>,
+    ) -> Result<(), MachineError>;
+
     /// A batch is committed: the state store now holds everything up to `applied`; publish it to
     /// readers. Called before any reply of the batch is sent, and again (with an unchanged position)
     /// after a housekeeping batch that changed something.
@@ -35,6 +46,20 @@ pub trait StateMachine: Send + 'static {
     fn housekeep(&mut self, batch: &mut ApplyBatch<'_>) -> Result<bool, MachineError>;
 }
 
+/// The membership after a change, and what the one who asked for the change added to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// Voters.
+    pub voters: Vec<u64>,
+    /// Voters of the membership that is being left; empty unless the change is a joint one and not
+    /// complete.
+    pub outgoing: Vec<u64>,
+    /// Learners, those included that become learners once the change is complete.
+    pub learners: Vec<u64>,
+    /// What `Handle::change_members` was given; empty for a change that only completes another.
+    pub context: Bytes,
+}
+
 /// Where a command stands in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApplyContext {
@@ -42,7 +67,8 @@ pub struct ApplyContext {
     pub index: u64,
     /// Term of that entry.
     pub term: u64,
-    /// Leader's wall clock when it proposed, ms since 1970; never decreases along the log.
+    /// Leader's wall clock when it proposed, ms since 1970; never decreases along the log. 0 with a change
+    /// of membership, which carries none.
     pub time_ms: u64,
 }
 

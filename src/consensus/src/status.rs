@@ -1,6 +1,7 @@
 //! What the group shows of itself: role and indexes, counters, the histogram of log syncs. Owned
 //! here, filled by the driver and its threads; rendering is the business of the metrics page.
 
+pub use crate::core::{PeerProgress, Replication};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -44,6 +45,10 @@ pub struct Status {
     pub voters: Vec<u64>,
     /// Learning members.
     pub learners: Vec<u64>,
+    /// Voters of the membership that is being left; empty unless a joint change is under way.
+    pub outgoing: Vec<u64>,
+    /// The others as the leader sees them, refreshed every tick; empty unless this node leads.
+    pub progress: Vec<PeerProgress>,
     /// Commands admitted and not yet answered.
     pub proposals_pending: usize,
 }

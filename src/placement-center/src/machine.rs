@@ -7,10 +7,10 @@ pub use reply::{NotUnderstood, decode_reply, encode_reply};
 
 use crate::{kv, members};
 use bytes::{BufMut, Bytes, BytesMut};
-use consensus::{ApplyContext, MachineError, StateMachine};
+use consensus::{ApplyContext, MachineError, Membership, StateMachine};
 use prost::Message;
 use protocol::etcdserverpb::*;
-use protocol::placement::internal::v1::{Command, MemberAnnounce, command};
+use protocol::placement::internal::v1::{Command, MemberAnnounce, MembershipContext, command};
 use std::sync::Arc;
 use storage::{Applied, ApplyBatch, Family, StateStore};
 
@@ -91,6 +91,24 @@ impl StateMachine for Machine {
                 Reply::Announce(self.members.announce(&member, batch))
             }
         })
+    }
+
+    fn membership(
+        &mut self,
+        context: ApplyContext,
+        membership: &Membership,
+        batch: &mut ApplyBatch<'_>,
+    ) -> Result<(), MachineError> {
+        let said = MembershipContext::decode(membership.context.clone())
+            .map_err(|error| MachineError::Command(error.to_string()))?;
+        let configuration = members::Configuration {
+            voters: &membership.voters,
+            outgoing: &membership.outgoing,
+            learners: &membership.learners,
+        };
+        self.members
+            .reconfigured(context.index, configuration, &said, batch);
+        Ok(())
     }
 
     fn committed(&mut self, _applied: Applied) {

@@ -74,6 +74,7 @@ fn round(opened: &mut (DataDir, Stores), promised: &mut Promised) -> Result<()> 
         cluster_id: 5,
         node_id: 1,
         incarnation: 1,
+        instance: 8,
         watermark: Watermark {
             index: promised.synced,
             term: 1,

@@ -77,6 +77,8 @@ pub enum CommittedKind {
     Membership {
         /// Encoded membership.
         conf_state: Option<Bytes>,
+        /// The same, decoded, with what the proposer added.
+        membership: crate::machine::Membership,
     },
 }
 

@@ -64,6 +64,11 @@ impl Core {
         &self.conf_state.learners
     }
 
+    /// Voters of the membership that is being left; empty unless a joint change is under way.
+    pub fn outgoing(&self) -> &[u64] {
+        &self.conf_state.voters_outgoing
+    }
+
     /// Newest time stamp in the log. A leader stamps no proposal below it, so that stamps never
     /// decrease along the log.
     pub fn time_ms(&self) -> u64 {

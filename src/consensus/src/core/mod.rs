@@ -10,6 +10,7 @@
 //! * a membership change takes effect once, and is refused while another may be pending;
 //! * the same inputs give the same outputs, election timeouts included.
 
+mod change;
 mod check;
 mod effects;
 mod election;
@@ -17,13 +18,16 @@ mod inspect;
 mod logger;
 mod message;
 mod open;
+mod progress;
 mod reads;
 mod ready;
 
+pub use change::ChangeRefused;
 pub use check::StepError;
 pub use effects::{Ballot, Committed, CommittedKind, Effects, Persist, Position};
 pub use message::{Message, MessageError};
 pub use open::{CoreConfig, OpenError};
+pub use progress::{PeerProgress, Replication};
 pub use reads::{ReadOutcome, ReadRound};
 
 pub use crate::log::LogError;
@@ -75,6 +79,8 @@ pub enum MemberChange {
     AddLearner(u64),
     /// Adds a voter or promotes a learner.
     AddVoter(u64),
+    /// Makes a voter a learner.
+    Demote(u64),
     /// Removes a member.
     Remove(u64),
 }
@@ -98,6 +104,10 @@ pub struct Core {
     applied: u64,
     /// Newest time stamp in the log.
     time_ms: u64,
+    /// Ticks since the core was opened.
+    ticks: u64,
+    /// When each member was last heard of, in ticks.
+    heard: BTreeMap<u64, u64>,
     effects: Effects,
 }
 
@@ -127,6 +137,8 @@ impl Core {
             apply_backlog_bytes: 0,
             applied: config.applied.index,
             time_ms,
+            ticks: 0,
+            heard: BTreeMap::new(),
             effects: Effects::default(),
             conf_state,
             config,
@@ -138,6 +150,7 @@ impl Core {
 
     /// One heartbeat interval has passed.
     pub fn tick(&mut self) {
+        self.ticks += 1;
         if self.is_alone() && self.role() != Role::Leader {
             // raft-rs asserts that a sole voter's log is durable when its election timeout elapses.
             self.campaign_if_alone();
@@ -186,6 +199,7 @@ impl Core {
             self.time_ms = self.time_ms.max(newest);
         }
         let from = message.from;
+        self.heard.insert(from, self.ticks);
         match self.raw.step(message) {
             Ok(()) | Err(raft::Error::ProposalDropped) => {}
             Err(raft::Error::StepPeerNotFound) => return Err(StepError::Sender(from)),
@@ -214,7 +228,7 @@ impl Core {
         }
     }
 
-    /// Appends a membership change on the leader.
+    /// Appends a membership change on the leader. `context` travels with it to every state machine.
     ///
     /// # Errors
     /// [`ProposalRefused`]; in particular while another change may be pending: raft-rs would accept
@@ -222,12 +236,13 @@ impl Core {
     pub fn propose_members(
         &mut self,
         changes: &[MemberChange],
+        context: &[u8],
     ) -> Result<Position, ProposalRefused> {
         self.refuse_unless_leader()?;
         if self.raw.raft.has_pending_conf() {
             return Err(ProposalRefused::ChangePending);
         }
-        let change = ready::conf_change(changes);
+        let change = ready::conf_change(changes, context);
         let leaves_joint = change.changes.is_empty();
         let is_joint = !self.conf_state.voters_outgoing.is_empty();
         if leaves_joint != is_joint {

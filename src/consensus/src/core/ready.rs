@@ -2,6 +2,7 @@
 //! demands, and keeping back what may leave only after a write is durable.
 
 use super::*;
+use crate::machine::Membership;
 use raft::eraftpb::{ConfChange, ConfChangeSingle, ConfChangeTransition, ConfChangeType, Entry};
 use raft::{ReadState, Ready};
 
@@ -187,8 +188,10 @@ impl Core {
         let kind = if entry.entry_type == EntryType::EntryNormal as i32 {
             CommittedKind::Commands
         } else {
+            let (conf_state, context) = self.change_membership(&entry);
             CommittedKind::Membership {
-                conf_state: self.change_membership(&entry),
+                conf_state,
+                membership: self.membership(context),
             }
         };
         self.effects.apply.push(Committed {
@@ -200,18 +203,22 @@ impl Core {
 
     /// Takes a committed membership change into effect, once. A change that raft-rs refuses is
     /// refused on every member alike, since it depends on log and membership alone.
-    fn change_membership(&mut self, entry: &Entry) -> Option<Bytes> {
+    fn change_membership(&mut self, entry: &Entry) -> (Option<Bytes>, Bytes) {
         let data = entry.data.as_slice();
+        let mut context = Vec::new();
         let applied = if entry.entry_type == EntryType::EntryConfChange as i32 {
             ConfChange::decode(data).map(|change| self.raw.apply_conf_change(&change))
         } else {
-            ConfChangeV2::decode(data).map(|change| self.raw.apply_conf_change(&change))
+            ConfChangeV2::decode(data).map(|mut change| {
+                context = std::mem::take(&mut change.context);
+                self.raw.apply_conf_change(&change)
+            })
         };
         let changed = match applied {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        match changed {
+        let conf_state = match changed {
             Ok(conf_state) => {
                 self.conf_state = conf_state;
                 Some(codec::encode_conf_state(&self.conf_state))
@@ -220,18 +227,35 @@ impl Core {
                 ::log::error!(target: "raft", "membership change at {} refused: {error}", entry.index);
                 None
             }
+        };
+        (conf_state, context.into())
+    }
+
+    /// The membership in effect.
+    fn membership(&self, context: Bytes) -> Membership {
+        let state = &self.conf_state;
+        let learners = state.learners.iter().chain(&state.learners_next);
+        Membership {
+            voters: state.voters.clone(),
+            outgoing: state.voters_outgoing.clone(),
+            learners: learners.copied().collect(),
+            context,
         }
     }
 }
 
 /// The change as raft-rs wants it. More than one member at a time goes through a joint membership,
 /// which raft-rs leaves by itself.
-pub(super) fn conf_change(changes: &[MemberChange]) -> ConfChangeV2 {
-    let mut change = ConfChangeV2::default();
+pub(super) fn conf_change(changes: &[MemberChange], context: &[u8]) -> ConfChangeV2 {
+    let mut change = ConfChangeV2 {
+        context: context.to_vec(),
+        ..ConfChangeV2::default()
+    };
     change.set_transition(ConfChangeTransition::Auto);
     for member in changes {
         let (kind, node_id) = match *member {
             MemberChange::AddLearner(id) => (ConfChangeType::AddLearnerNode, id),
+            MemberChange::Demote(id) => (ConfChangeType::AddLearnerNode, id),
             MemberChange::AddVoter(id) => (ConfChangeType::AddNode, id),
             MemberChange::Remove(id) => (ConfChangeType::RemoveNode, id),
         };

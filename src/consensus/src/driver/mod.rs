@@ -2,7 +2,9 @@
 //! of the threads) into inputs of the core and performs the effects. It never blocks and never
 //! touches the disk; those who wait for a command wait here until its entry commits.
 
+mod control;
 mod duties;
+mod inbound;
 mod outbox;
 mod pending;
 mod readers;
@@ -10,13 +12,17 @@ mod readers;
 use crate::apply::{AppliedBatch, Item};
 use crate::clock::{self, Stopwatch};
 use crate::config::Config;
+use crate::control::Control;
 use crate::core::{Core, Effects, ReadOutcome};
 use crate::error::{FatalError, ProposeError, ReadError};
 use crate::handle::{Inbox, Proposal, ReadTx, Shared};
 use crate::keeper::Duty;
-use crate::status::{Role, Status};
+use crate::peers::{Inbound, Links, Peers};
+use crate::status::{PeerProgress, Role, Status};
 use crate::writer::Job;
+use control::Controls;
 use duties::Duties;
+use inbound::Refusals;
 use outbox::Outbox;
 use pending::Pending;
 use readers::Readers;
@@ -37,6 +43,8 @@ pub(crate) const APPLIED_MAX: usize = 64;
 const PROPOSALS_PER_TURN_MAX: usize = 8192;
 /// Readers taken into one turn; they share one round anyway.
 const READS_PER_TURN_MAX: usize = 8192;
+/// Batches of peers taken into one turn; what they bring shares a write.
+const INBOUND_PER_TURN_MAX: usize = 64;
 /// Reports of the threads waiting for the driver. Each thread has only a few under way.
 pub(crate) const REPORTS_MAX: usize = 1024;
 
@@ -85,6 +93,9 @@ enum Event<R> {
     },
     /// Readers are in `readers_in`.
     Reads,
+    /// Messages of peers are in `inbound`.
+    Inbound,
+    Control(Control),
     Stop(Option<Stop>),
 }
 
@@ -95,6 +106,13 @@ pub(crate) struct Driver<R> {
     reports_rx: mpsc::Receiver<Report>,
     applied_rx: mpsc::Receiver<AppliedBatch<R>>,
     stop_rx: oneshot::Receiver<Stop>,
+    peers: Box<dyn Peers>,
+    inbox_rx: mpsc::Receiver<Inbound>,
+    inbox_open: bool,
+    inbound: Vec<Inbound>,
+    refusals: Refusals,
+    controls: Controls,
+    progress: Vec<PeerProgress>,
     jobs: Outbox<Job>,
     items: Outbox<Item<R>>,
     duties: Duties,
@@ -128,6 +146,7 @@ impl<R: Send + 'static> Driver<R> {
         shared: Arc<Shared>,
         inbox: Inbox<R>,
         lines: Lines<R>,
+        links: Links,
     ) -> Self {
         let flushed_index = shared.status.load().flushed_index;
         Driver {
@@ -142,6 +161,13 @@ impl<R: Send + 'static> Driver<R> {
             reports_rx: lines.reports_rx,
             applied_rx: lines.applied_rx,
             stop_rx: lines.stop_rx,
+            peers: links.peers,
+            inbox_rx: links.inbox.inbox_rx,
+            inbox_open: true,
+            inbound: Vec::new(),
+            refusals: Refusals::default(),
+            controls: Controls::new(config.election_ticks()),
+            progress: Vec::new(),
             jobs: Outbox::new(lines.jobs_tx),
             items: Outbox::new(lines.items_tx),
             proposals: Vec::new(),
@@ -181,6 +207,7 @@ impl<R: Send + 'static> Driver<R> {
         });
         self.refuse_queued();
         self.readers.fail_all(&ReadError::Stopping);
+        self.controls.fail_all();
         Ok(DriverEnd {
             watermark: self.watermark(),
         })
@@ -194,6 +221,9 @@ impl<R: Send + 'static> Driver<R> {
             stop = &mut self.stop_rx, if self.stopping.is_none() => Event::Stop(stop.ok()),
             Some(report) = self.reports_rx.recv() => Event::Report(report),
             Some(batch) = self.applied_rx.recv() => Event::Applied(batch),
+            count = self.inbox_rx.recv_many(&mut self.inbound, INBOUND_PER_TURN_MAX), if self.inbox_open
+                => { self.inbox_open = count > 0; Event::Inbound }
+            Some(control) = self.inbox.controls_rx.recv() => Event::Control(control),
             count = self.inbox.proposals_rx.recv_many(&mut self.proposals, PROPOSALS_PER_TURN_MAX), if takes_proposals
                 => Event::Proposals { open: count > 0 },
             count = self.inbox.reads_rx.recv_many(&mut self.readers_in, READS_PER_TURN_MAX), if self.readers.takes_more()
@@ -208,6 +238,8 @@ impl<R: Send + 'static> Driver<R> {
             Event::Applied(batch) => {
                 self.core.applied(batch.index);
                 self.readers.applied(batch.index);
+                let is_joint = !self.core.outgoing().is_empty();
+                self.controls.applied(batch.index, is_joint);
                 batch.answer();
             }
             Event::Proposals { open } => {
@@ -215,6 +247,12 @@ impl<R: Send + 'static> Driver<R> {
                 self.pending.propose(&mut self.core, &mut self.proposals);
             }
             Event::Reads => self.readers.join(&mut self.core, &mut self.readers_in),
+            Event::Inbound => {
+                for inbound in self.inbound.drain(..) {
+                    self.refusals.take(&mut self.core, inbound);
+                }
+            }
+            Event::Control(control) => self.controls.take(&mut self.core, control),
             // A group dropped without a shutdown has no time to give.
             Event::Stop(stop) => self.stop(stop.unwrap_or(Stop {
                 deadline: Duration::ZERO,
@@ -243,6 +281,9 @@ impl<R: Send + 'static> Driver<R> {
 
     fn tick(&mut self) {
         self.core.tick();
+        self.refusals.tick();
+        self.controls.tick(self.role == Role::Leader);
+        self.progress = self.core.progress();
         if self.role != Role::Leader {
             self.pending.tick(self.unresolved_ticks_max, self.leader);
         }
@@ -253,7 +294,10 @@ impl<R: Send + 'static> Driver<R> {
     fn stop(&mut self, stop: Stop) {
         self.inbox.proposals_rx.close();
         self.inbox.reads_rx.close();
+        self.inbox.controls_rx.close();
         self.stopping = Some((Stopwatch::start(), stop.deadline));
+        // A leader that leaves without a word costs the others an election timeout.
+        self.controls.transfer(&mut self.core, None, None);
     }
 
     /// Performs the effects and shows the new state.
@@ -273,8 +317,9 @@ impl<R: Send + 'static> Driver<R> {
     }
 
     fn perform(&mut self, effects: Effects) {
-        // `effects.send`: a group of one has no peers, and one of more does not start yet. To Raft a
-        // message that is not sent is a lost one.
+        if !effects.send.is_empty() {
+            self.peers.send(effects.send);
+        }
         for persist in effects.persist {
             self.writes.extend(persist.number);
             self.duties.appended(&persist.records);
@@ -282,6 +327,7 @@ impl<R: Send + 'static> Driver<R> {
         }
         for committed in effects.apply {
             let waiters = self.pending.committed(committed.position, self.leader);
+            self.controls.committed(committed.position, self.leader);
             self.shared
                 .counters
                 .proposals_committed
@@ -318,7 +364,8 @@ impl<R: Send + 'static> Driver<R> {
         let drained = !self.proposals_open
             && self.pending.is_empty()
             && self.items.is_empty()
-            && self.readers.is_empty();
+            && self.readers.is_empty()
+            && !self.controls.is_transferring();
         drained || since.elapsed() >= deadline
     }
 
@@ -342,15 +389,19 @@ impl<R: Send + 'static> Driver<R> {
                     .fetch_add(1, Ordering::Relaxed);
             }
             self.inbox.leader_tx.send_replace(leader.unwrap_or(0));
+            self.controls.led_by(leader, self.core.node_id());
         }
         (self.role, self.leader) = (role, leader);
         let local = self.core.reads_locally() && self.stopping.is_none();
         self.shared.reads_locally.store(local, Ordering::Release);
-        let status = status(
-            &self.core,
-            self.duties.flushed_index(),
-            self.shared.pending(),
-        );
+        let status = Status {
+            progress: self.progress.clone(),
+            ..status(
+                &self.core,
+                self.duties.flushed_index(),
+                self.shared.pending(),
+            )
+        };
         if **self.shared.status.load() != status {
             self.shared.status.store(Arc::new(status));
         }
@@ -372,6 +423,8 @@ pub(crate) fn status(core: &Core, flushed_index: u64, proposals_pending: usize) 
         flushed_index,
         voters: core.voters().to_vec(),
         learners: core.learners().to_vec(),
+        outgoing: core.outgoing().to_vec(),
+        progress: Vec::new(),
         proposals_pending,
     }
 }

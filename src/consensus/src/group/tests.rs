@@ -2,6 +2,7 @@
 
 mod fixture;
 
+mod cluster;
 mod crashes;
 mod failures;
 mod restarts;

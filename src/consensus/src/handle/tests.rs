@@ -9,6 +9,8 @@ fn shared(proposals_count_max: usize) -> Arc<Shared> {
     let config = Config {
         node_id: 1,
         founding_voters: vec![1],
+        joining: false,
+        new_instance: 1,
         cluster_id: 1,
         heartbeat: Duration::from_millis(10),
         election: Duration::from_millis(100),
@@ -32,6 +34,8 @@ fn shared(proposals_count_max: usize) -> Arc<Shared> {
         flushed_index: 0,
         voters: vec![1],
         learners: Vec::new(),
+        outgoing: Vec::new(),
+        progress: Vec::new(),
         proposals_pending: 0,
     };
     Arc::new(Shared::new(&config, status))

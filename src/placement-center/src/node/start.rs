@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::http::{self, LogLevel};
 use crate::machine::{self, Machine, Published, Reply};
 use crate::service::{self, Context, Identity};
-use consensus::{Group, Handle};
+use consensus::{Group, Handle, Links};
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -148,8 +148,13 @@ fn open_blocking(config: &Config, cluster_id: u64) -> Result<Opened, StartError>
         })?;
     let state = stores.state.clone();
     let (machine, published) = Machine::open(&state).map_err(StartError::Machine)?;
-    let (handle, group) =
-        Group::start(group_config(config, cluster_id), directory, stores, machine)?;
+    let (handle, group) = Group::start(
+        group_config(config, cluster_id),
+        directory,
+        stores,
+        machine,
+        Links::none(),
+    )?;
     Ok(Opened {
         handle,
         group,
@@ -162,6 +167,8 @@ fn group_config(config: &Config, cluster_id: u64) -> consensus::Config {
     consensus::Config {
         node_id: config.node_id,
         founding_voters: config.nodes.keys().copied().collect(),
+        joining: false,
+        new_instance: 1,
         cluster_id,
         heartbeat: config.raft.heartbeat,
         election: config.raft.election,

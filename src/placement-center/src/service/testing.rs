@@ -71,7 +71,9 @@ impl Fixture {
         let state = stores.state.clone();
         let (machine, published) = Machine::open(&state).unwrap();
         let config = group_config(&options.limits);
-        let (handle, group) = consensus::Group::start(config, data_dir, stores, machine).unwrap();
+        let (handle, group) =
+            consensus::Group::start(config, data_dir, stores, machine, consensus::Links::none())
+                .unwrap();
         bounded(handle.leader_known()).await;
         let context = Context::new(Parts {
             handle,
@@ -165,6 +167,8 @@ fn group_config(limits: &LimitsConfig) -> consensus::Config {
     consensus::Config {
         node_id: NODE_ID,
         founding_voters: vec![NODE_ID],
+        joining: false,
+        new_instance: 1,
         cluster_id: CLUSTER_ID,
         heartbeat: raft.heartbeat,
         election: raft.election,

@@ -18,10 +18,17 @@ const MAGIC: [u8; 8] = *b"pc-ident";
 /// A page each: a torn write of one cannot touch the other.
 const SLOT_STRIDE: usize = 4096;
 const FILE_BYTES: usize = 2 * SLOT_STRIDE;
-/// Magic, sequence and six numbers, then the checksum.
-const NUMBERS: usize = 7;
-const CHECKED_BYTES: usize = MAGIC.len() + 8 * NUMBERS;
-const SLOT_BYTES: usize = CHECKED_BYTES + 4;
+/// Magic, sequence and eight numbers, then the checksum.
+const NUMBERS: usize = 9;
+/// Without the instance, as the first version wrote it.
+const NUMBERS_V1: usize = 7;
+const SLOT_BYTES: usize = slot_bytes(NUMBERS);
+
+const fn slot_bytes(numbers: usize) -> usize {
+    MAGIC.len() + 8 * numbers + CHECKSUM_BYTES
+}
+
+const CHECKSUM_BYTES: usize = 4;
 
 /// Who this directory belongs to, and the lowest point its log may end at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +41,9 @@ pub struct Identity {
     pub incarnation: u64,
     /// What must still be there.
     pub watermark: Watermark,
+    /// Random number of the directory itself: a wiped disk gets another one. 0 in a directory of the first
+    /// version that was not opened since.
+    pub instance: u128,
 }
 
 /// Durable log position and vote that a later start must not fall behind.
@@ -154,13 +164,16 @@ fn encode(sequence: u64, identity: &Identity) -> [u8; SLOT_BYTES] {
         identity.watermark.index,
         identity.watermark.term,
         identity.watermark.vote,
+        (identity.instance >> 64) as u64,
+        identity.instance as u64,
     ];
     for (at, number) in numbers.iter().enumerate() {
         let start = MAGIC.len() + 8 * at;
         slot[start..start + 8].copy_from_slice(&number.to_be_bytes());
     }
-    let checksum = crc32c::crc32c(&slot[..CHECKED_BYTES]);
-    slot[CHECKED_BYTES..].copy_from_slice(&checksum.to_be_bytes());
+    let checked = SLOT_BYTES - CHECKSUM_BYTES;
+    let checksum = crc32c::crc32c(&slot[..checked]);
+    slot[checked..].copy_from_slice(&checksum.to_be_bytes());
     slot
 }
 
@@ -168,18 +181,22 @@ fn encode(sequence: u64, identity: &Identity) -> [u8; SLOT_BYTES] {
 fn decode(bytes: &[u8]) -> Option<(u64, Identity)> {
     [0, SLOT_STRIDE]
         .into_iter()
-        .filter_map(|start| decode_slot(bytes.get(start..start + SLOT_BYTES)?))
+        .filter_map(|start| {
+            [NUMBERS, NUMBERS_V1].into_iter().find_map(|numbers| {
+                decode_slot(bytes.get(start..start + slot_bytes(numbers))?, numbers)
+            })
+        })
         .max_by_key(|(sequence, _)| *sequence)
 }
 
-fn decode_slot(slot: &[u8]) -> Option<(u64, Identity)> {
-    let (checked, checksum) = slot.split_last_chunk::<4>()?;
+fn decode_slot(slot: &[u8], present: usize) -> Option<(u64, Identity)> {
+    let (checked, checksum) = slot.split_last_chunk::<CHECKSUM_BYTES>()?;
     if u32::from_be_bytes(*checksum) != crc32c::crc32c(checked) {
         return None;
     }
     let mut rest = checked.strip_prefix(&MAGIC)?;
     let mut numbers = [0; NUMBERS];
-    for number in &mut numbers {
+    for number in &mut numbers[..present] {
         let (head, tail) = rest.split_first_chunk::<8>()?;
         *number = u64::from_be_bytes(*head);
         rest = tail;
@@ -192,13 +209,15 @@ fn decode_slot(slot: &[u8]) -> Option<(u64, Identity)> {
         index,
         term,
         vote,
+        instance_high,
+        instance_low,
     ] = numbers;
-    let watermark = Watermark { index, term, vote };
     let identity = Identity {
         cluster_id,
         node_id,
         incarnation,
-        watermark,
+        watermark: Watermark { index, term, vote },
+        instance: u128::from(instance_high) << 64 | u128::from(instance_low),
     };
     Some((sequence, identity))
 }

@@ -48,6 +48,7 @@ fn identity(index: u64) -> Identity {
         cluster_id: 0x0102_0304_0506_0708,
         node_id: 3,
         incarnation: 4,
+        instance: 0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100,
         watermark: Watermark {
             index,
             term: 6,

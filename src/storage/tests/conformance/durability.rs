@@ -20,6 +20,7 @@ fn check_reopen(node: &mut Node) -> Result<()> {
         cluster_id: 11,
         node_id: 1,
         incarnation: 2,
+        instance: 9,
         watermark: Watermark {
             index: 3,
             term: 4,

@@ -128,7 +128,7 @@ fn a_sole_voter_waits_for_unapplied_membership_before_it_campaigns() {
     member.rest();
     member
         .core
-        .propose_members(&[MemberChange::AddLearner(2)])
+        .propose_members(&[MemberChange::AddLearner(2)], &[])
         .expect("no change is pending");
     member.take();
     member.persist();

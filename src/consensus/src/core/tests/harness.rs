@@ -164,6 +164,7 @@ impl Member {
             self.history.insert(index, (committed.position, chain_hash));
             if let CommittedKind::Membership {
                 conf_state: Some(conf_state),
+                ..
             } = committed.kind
             {
                 self.conf_state = Some(conf_state);

@@ -9,15 +9,17 @@ fn a_second_change_is_refused_while_one_is_pending() {
     let leader = cluster.member(1);
     leader
         .core
-        .propose_members(&[MemberChange::AddLearner(4)])
+        .propose_members(&[MemberChange::AddLearner(4)], &[])
         .expect("no change is pending");
-    let second = leader.core.propose_members(&[MemberChange::AddLearner(5)]);
+    let second = leader
+        .core
+        .propose_members(&[MemberChange::AddLearner(5)], &[]);
     assert_eq!(second, Err(ProposalRefused::ChangePending));
     cluster.rest();
     cluster
         .member(1)
         .core
-        .propose_members(&[MemberChange::AddLearner(5)])
+        .propose_members(&[MemberChange::AddLearner(5)], &[])
         .expect("the first is applied");
     cluster.rest();
     for id in 1..=3 {
@@ -31,7 +33,7 @@ fn a_change_is_stored_with_the_position_and_survives_a_restart() {
     cluster
         .member(1)
         .core
-        .propose_members(&[MemberChange::AddLearner(4)])
+        .propose_members(&[MemberChange::AddLearner(4)], &[])
         .expect("no change is pending");
     cluster.rest();
     for id in 1..=3 {
@@ -52,7 +54,7 @@ fn a_change_replayed_after_a_crash_takes_effect_once() {
     cluster
         .member(1)
         .core
-        .propose_members(&[MemberChange::AddLearner(4)])
+        .propose_members(&[MemberChange::AddLearner(4)], &[])
         .expect("no change is pending");
     cluster.rest();
     let member = cluster.member(2);
@@ -77,14 +79,14 @@ fn several_changes_go_through_a_joint_membership() {
     cluster
         .member(1)
         .core
-        .propose_members(&[MemberChange::AddLearner(4)])
+        .propose_members(&[MemberChange::AddLearner(4)], &[])
         .expect("no change is pending");
     cluster.rest();
     let swap = [MemberChange::AddVoter(4), MemberChange::Remove(3)];
     cluster
         .member(1)
         .core
-        .propose_members(&swap)
+        .propose_members(&swap, &[])
         .expect("no change is pending");
     cluster.rest();
     for id in [1, 2, 4] {
@@ -101,8 +103,8 @@ fn a_follower_and_a_senseless_change_are_refused() {
     let refused = cluster
         .member(2)
         .core
-        .propose_members(&[MemberChange::AddLearner(4)]);
+        .propose_members(&[MemberChange::AddLearner(4)], &[]);
     assert_eq!(refused, Err(ProposalRefused::NotLeader { leader: Some(1) }));
-    let leaves = cluster.member(1).core.propose_members(&[]);
+    let leaves = cluster.member(1).core.propose_members(&[], &[]);
     assert_eq!(leaves, Err(ProposalRefused::ChangeImpossible));
 }

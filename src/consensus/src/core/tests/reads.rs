@@ -156,7 +156,7 @@ fn a_member_of_several_does_not_read_locally() {
     assert!(alone.core.reads_locally());
     alone
         .core
-        .propose_members(&[MemberChange::AddLearner(2)])
+        .propose_members(&[MemberChange::AddLearner(2)], &[])
         .expect("no change is pending");
     assert!(
         !alone.core.reads_locally(),

@@ -44,6 +44,8 @@ fn duties() -> (Duties, Receiver<Duty>) {
     let config = Config {
         node_id: 1,
         founding_voters: vec![1],
+        joining: false,
+        new_instance: 1,
         cluster_id: 1,
         heartbeat: Duration::from_millis(100),
         election: Duration::from_secs(1),

@@ -32,6 +32,8 @@ fn proposed() -> (Pending<u64>, Position, Vec<Reply>) {
     let config = Config {
         node_id: 1,
         founding_voters: vec![1],
+        joining: false,
+        new_instance: 1,
         cluster_id: 1,
         heartbeat: Duration::from_millis(10),
         election: Duration::from_millis(100),

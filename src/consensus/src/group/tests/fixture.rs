@@ -1,7 +1,7 @@
 //! A small state machine and the ways the tests start and end a group.
 
 use super::super::*;
-use crate::machine::{ApplyContext, MachineError};
+use crate::machine::{ApplyContext, MachineError, Membership};
 use bytes::Bytes;
 use std::future::Future;
 use std::sync::Mutex as StdMutex;
@@ -19,6 +19,7 @@ type OnApply = Box<dyn Fn(&[u8]) -> Result<(), MachineError> + Send>;
 #[derive(Default)]
 pub(super) struct Probe {
     pub(super) contexts: StdMutex<Vec<ApplyContext>>,
+    pub(super) memberships: StdMutex<Vec<Membership>>,
     /// Called with each command.
     pub(super) on_apply: StdMutex<Option<OnApply>>,
     /// Commands applied when `committed` was last called.
@@ -73,6 +74,17 @@ impl StateMachine for Ledger {
         Ok(self.count)
     }
 
+    fn membership(
+        &mut self,
+        _context: ApplyContext,
+        membership: &Membership,
+        _batch: &mut ApplyBatch<'_>,
+    ) -> Result<(), MachineError> {
+        let mut seen = self.probe.memberships.lock().unwrap();
+        seen.push(membership.clone());
+        Ok(())
+    }
+
     fn committed(&mut self, _applied: Applied) {
         *self.probe.published.lock().unwrap() = self.count;
     }
@@ -91,6 +103,8 @@ pub(super) fn config() -> Config {
     Config {
         node_id: 1,
         founding_voters: vec![1],
+        joining: false,
+        new_instance: 1,
         cluster_id: 77,
         heartbeat: Duration::from_millis(10),
         election: Duration::from_millis(100),
@@ -136,9 +150,29 @@ pub(super) fn start_with(
     stores: Stores,
     probe: Arc<Probe>,
 ) -> Result<Node, StartError> {
+    start_on_links(config, directory, stores, probe, Links::none())
+}
+
+pub(super) fn start_linked(
+    config: Config,
+    directory: DataDir,
+    stores: Stores,
+    links: Links,
+) -> Result<Node, StartError> {
+    let probe = Arc::new(Probe::default());
+    start_on_links(config, directory, stores, probe, links)
+}
+
+fn start_on_links(
+    config: Config,
+    directory: DataDir,
+    stores: Stores,
+    probe: Arc<Probe>,
+    links: Links,
+) -> Result<Node, StartError> {
     let (state, log) = (stores.state.clone(), stores.log.clone());
     let machine = Ledger::open(&state, Arc::clone(&probe));
-    let (handle, group) = Group::start(config, directory, stores, machine)?;
+    let (handle, group) = Group::start(config, directory, stores, machine, links)?;
     Ok(Node {
         handle,
         group,
@@ -214,4 +248,14 @@ pub(super) async fn in_time<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future)
         .await
         .expect("the test does not hang")
+}
+
+/// Yields until a condition holds that nobody tells of.
+pub(super) async fn until(mut condition: impl FnMut() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    in_time(wait).await;
 }

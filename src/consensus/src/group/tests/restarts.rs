@@ -225,6 +225,8 @@ async fn a_new_node_must_be_a_founder() {
     let result = start_on(
         Config {
             founding_voters: vec![2, 3],
+            joining: false,
+            new_instance: 1,
             ..config()
         },
         directory,

@@ -278,6 +278,8 @@ async fn without_a_quorum_a_command_is_refused_and_a_read_fails_in_bounded_time(
     let node = start_on(
         Config {
             founding_voters: vec![1, 2, 3],
+            joining: false,
+            new_instance: 1,
             ..config()
         },
         directory,
