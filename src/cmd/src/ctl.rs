@@ -6,7 +6,10 @@
 mod arguments;
 mod endpoint;
 mod error;
+mod http;
 mod kv;
+mod leader;
+mod member;
 mod output;
 mod session;
 mod status;
@@ -19,6 +22,7 @@ use tokio::runtime::Builder;
 
 use arguments::{Arguments, Command, KvCommand};
 pub use error::Error;
+use http::Client;
 use output::Output;
 use session::Session;
 
@@ -51,23 +55,35 @@ fn perform(arguments: &Arguments) -> Result<(), Error> {
         .build()
         .map_err(Error::Runtime)?;
     runtime.block_on(async {
-        let session = Session::open(&arguments.endpoint, arguments.timeout).await?;
         match &arguments.command {
-            Command::Status => status::run(session, &output).await,
-            Command::Kv {
-                command: KvCommand::Put(put),
-            } => kv::put::run(session, &output, put).await,
-            Command::Kv {
-                command: KvCommand::Get(get),
-            } => kv::get::run(session, &output, get).await,
-            Command::Kv {
-                command: KvCommand::Del(del),
-            } => kv::del::run(session, &output, del).await,
-            Command::Kv {
-                command: KvCommand::List(list),
-            } => kv::list::run(session, &output, list).await,
+            Command::Kv { command } => keys(arguments, &output, command).await,
+            Command::Status(all) if all.all => {
+                status::all::run(&client(arguments), &output, all).await
+            }
+            Command::Status(_) => status::run(session(arguments).await?, &output).await,
+            Command::Member { command } => member::run(&client(arguments), &output, command),
+            Command::Leader { command } => leader::run(&client(arguments), &output, command),
         }
     })
+}
+
+async fn keys(arguments: &Arguments, output: &Output, command: &KvCommand) -> Result<(), Error> {
+    let session = session(arguments).await?;
+    match command {
+        KvCommand::Put(put) => kv::put::run(session, output, put).await,
+        KvCommand::Get(get) => kv::get::run(session, output, get).await,
+        KvCommand::Del(del) => kv::del::run(session, output, del).await,
+        KvCommand::List(list) => kv::list::run(session, output, list).await,
+    }
+}
+
+async fn session(arguments: &Arguments) -> Result<Session, Error> {
+    Session::open(&arguments.endpoint, arguments.timeout).await
+}
+
+fn client(arguments: &Arguments) -> Client {
+    let endpoints = arguments.http_endpoint.or_beside(&arguments.endpoint);
+    Client::new(endpoints, arguments.timeout)
 }
 
 #[cfg(test)]

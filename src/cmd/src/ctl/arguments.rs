@@ -8,7 +8,9 @@ use bytes::Bytes;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::endpoint::Endpoint;
+use placement_center::admin::MemberRef;
+
+use super::endpoint::{Endpoints, HttpEndpoints};
 use crate::version;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found";
@@ -24,6 +26,16 @@ Examples:
   placement-ctl kv get photo > photo.jpg
   placement-ctl kv get color --revision 7 --output json";
 
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  placement-ctl --endpoint 127.0.0.1:8871 status
+  placement-ctl status --all --watch";
+
+const MEMBER_EXAMPLES: &str = "\
+Examples:
+  placement-ctl member add 4 10.0.0.4:8872 --alias node-4
+  placement-ctl member check node-2 && ssh node-2 systemctl restart placement-center";
+
 const LIST_EXAMPLES: &str = "\
 Examples:
   placement-ctl kv list --prefix brokers/ --keys-only
@@ -34,10 +46,16 @@ Examples:
 #[command(name = "placement-ctl", version = version::text(), after_help = EXIT_CODES)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct Arguments {
-    /// gRPC address of any member [default: $PLACEMENT_CTL_ENDPOINT, else 127.0.0.1:8871]
+    /// gRPC address of any member; of several, with commas between, the first that answers [default:
+    /// $PLACEMENT_CTL_ENDPOINT, else 127.0.0.1:8871]
     #[arg(long, value_name = "HOST:PORT", global = true)]
-    #[arg(default_value = Endpoint::from_environment(), hide_default_value = true)]
-    pub endpoint: Endpoint,
+    #[arg(default_value = Endpoints::from_environment(), hide_default_value = true)]
+    pub endpoint: Endpoints,
+    /// HTTP address of any member, for `member`, `leader` and `status --all` [default:
+    /// $PLACEMENT_CTL_HTTP_ENDPOINT, else that of --endpoint with its port raised by 100]
+    #[arg(long, value_name = "HOST:PORT", global = true)]
+    #[arg(default_value = HttpEndpoints::from_environment(), hide_default_value = true)]
+    pub http_endpoint: HttpEndpoints,
     /// How to print; `kv get` prints the bare value into a pipe unless this is given
     #[arg(long, value_enum, value_name = "FORMAT", global = true)]
     pub output: Option<Format>,
@@ -62,8 +80,22 @@ pub enum Format {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Shows the member that answers and all members it knows
-    #[command(after_help = "Example:\n  placement-ctl --endpoint 127.0.0.1:8871 status")]
-    Status,
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(Status),
+    /// Shows and changes the members of the cluster
+    #[command(after_help = MEMBER_EXAMPLES)]
+    Member {
+        /// What to do with members
+        #[command(subcommand)]
+        command: MemberCommand,
+    },
+    /// Shows who leads, or hands leadership over
+    #[command(after_help = "Example:\n  placement-ctl leader transfer --to node-2")]
+    Leader {
+        /// What to do with leadership
+        #[command(subcommand)]
+        command: LeaderCommand,
+    },
     /// Reads and writes keys
     #[command(
         after_help = "Example:\n  placement-ctl kv put color blue && placement-ctl kv get color"
@@ -72,6 +104,78 @@ pub enum Command {
         /// What to do with keys
         #[command(subcommand)]
         command: KvCommand,
+    },
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Every member, as far as it answers, instead of the one that is asked
+    #[arg(long)]
+    pub all: bool,
+    /// Again every second, until all members vote and have caught up
+    #[arg(long, requires = "all")]
+    pub watch: bool,
+}
+
+/// What to do with members.
+#[derive(Debug, Subcommand)]
+pub enum MemberCommand {
+    /// Lists the members, with how far each is
+    List,
+    /// Adds a member, which becomes a voter by itself once it has caught up
+    Add(AddMember),
+    /// Removes a member for good: its id is never used again
+    Remove {
+        /// Id or alias
+        member: MemberRef,
+    },
+    /// Makes a learner a voter now
+    Promote {
+        /// Id or alias
+        member: MemberRef,
+    },
+    /// Makes a voter a learner, which stays one
+    Demote {
+        /// Id or alias
+        member: MemberRef,
+    },
+    /// Tells whether a member can be restarted now; exit code 1 when not
+    Check {
+        /// Id or alias
+        member: MemberRef,
+    },
+}
+
+/// `member add`
+#[derive(Debug, Args)]
+pub struct AddMember {
+    /// Number of the new member, never used before
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=i64::MAX as u64))]
+    pub id: u64,
+    /// Where the other members will reach it
+    #[arg(value_name = "HOST:PORT")]
+    pub peer_address: String,
+    /// Its name for people
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub alias: String,
+}
+
+/// What to do with leadership.
+#[derive(Debug, Subcommand)]
+pub enum LeaderCommand {
+    /// Shows who leads
+    Show,
+    /// Hands leadership to a voter; to the most caught-up one when none is named
+    Transfer {
+        /// Id or alias
+        #[arg(long, value_name = "MEMBER")]
+        to: Option<MemberRef>,
     },
 }
 

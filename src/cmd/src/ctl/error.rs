@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::endpoint::Endpoint;
 use thiserror::Error;
 use tonic::{Code, Status};
 
@@ -27,6 +28,42 @@ pub enum Error {
         endpoint: String,
         /// The innermost cause.
         reason: String,
+    },
+    /// No HTTP listener answered.
+    #[error(
+        "{0}; members are administered over HTTP, where the port is by default 100 above that of --endpoint: \
+         --http-endpoint HOST:PORT or PLACEMENT_CTL_HTTP_ENDPOINT names another one"
+    )]
+    HttpUnreachable(Box<Error>),
+    /// The HTTP API refused or failed.
+    #[error("{endpoint} answered: {message} ({code}){}{}", hinted(hint), unknown(*outcome_unknown))]
+    Declined {
+        /// Who answered.
+        endpoint: String,
+        /// In the server's words.
+        message: String,
+        /// The server's stable word for it.
+        code: String,
+        /// What to do, in the server's words.
+        hint: String,
+        /// Whether the change may have been made.
+        outcome_unknown: bool,
+    },
+    /// What answered is no placement center, or one of another version.
+    #[error("{endpoint} does not answer as a placement center: {reason}; is that its HTTP port?")]
+    Strange {
+        /// Who answered.
+        endpoint: String,
+        /// What was not understood.
+        reason: String,
+    },
+    /// A member should not be restarted now.
+    #[error("member {member} should not be restarted now: {reasons}")]
+    RestartUnsafe {
+        /// Which one.
+        member: u64,
+        /// Why.
+        reasons: String,
     },
     /// No answer in time.
     #[error("no answer from {endpoint} within {time:?}{}; --timeout waits longer", unknown(*write))]
@@ -68,6 +105,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// None of the endpoints that were tried, each with its reason.
+    pub fn unreachable(refusals: &[(&Endpoint, String)]) -> Error {
+        if let [(endpoint, reason)] = refusals {
+            return Error::Unreachable {
+                endpoint: endpoint.to_string(),
+                reason: reason.clone(),
+            };
+        }
+        let each = |(endpoint, reason): &(&Endpoint, String)| format!("{endpoint}: {reason}");
+        let reasons: Vec<String> = refusals.iter().map(each).collect();
+        Error::Unreachable {
+            endpoint: "any of the endpoints".to_owned(),
+            reason: reasons.join(", "),
+        }
+    }
+
     /// An error answer, or what the client library made of a broken connection.
     pub fn of_status(endpoint: String, status: &Status, write: bool) -> Error {
         let transport = std::error::Error::source(status).is_some();
@@ -99,6 +152,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::NotFound(_) => NOT_FOUND,
+            Error::Declined { code, .. } if code == "member_not_found" => NOT_FOUND,
             Error::InputTooLarge(_) => USAGE,
             _ => FAILED,
         }
@@ -116,6 +170,14 @@ pub fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
             "connection refused".to_owned()
         }
         _ => cause.to_string(),
+    }
+}
+
+fn hinted(hint: &str) -> String {
+    if hint.is_empty() {
+        String::new()
+    } else {
+        format!("; {hint}")
     }
 }
 

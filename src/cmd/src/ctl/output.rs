@@ -13,6 +13,9 @@ use super::arguments::Format;
 /// Characters of a value that a table shows; the rest is for `kv get` and JSON.
 const VALUE_CHARACTERS_MAX: usize = 64;
 
+/// What makes a terminal forget what it shows, and write from its first line on.
+const CLEAR_SCREEN: &[u8] = b"\x1b[H\x1b[2J";
+
 /// Where and how a command prints.
 #[derive(Debug)]
 pub struct Output {
@@ -46,6 +49,14 @@ impl Output {
         };
         text.push('\n');
         self.bytes(text.as_bytes())
+    }
+
+    /// Before a result that takes the place of the last one: on a terminal, nothing of that stays.
+    pub fn begin_frame(&self) -> io::Result<()> {
+        if self.terminal && self.format != Some(Format::Json) {
+            self.bytes(CLEAR_SCREEN)?;
+        }
+        Ok(())
     }
 
     /// Prints bytes as they are.

@@ -7,15 +7,35 @@ use protocol::etcdserverpb::cluster_client::ClusterClient;
 use protocol::etcdserverpb::maintenance_client::MaintenanceClient;
 use protocol::placement::v1::kv_service_client::KvServiceClient;
 use tokio::time::timeout;
-use tonic::transport::{self, Channel};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
 use super::Error;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Endpoints};
 use super::error::innermost;
 
 /// Largest answer taken: a full page of the largest values.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Longest wait for one endpoint when there are others to try.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long a connection to one of the endpoints may take.
+pub fn connect_time(endpoints: &Endpoints, time: Duration) -> Duration {
+    if endpoints.iter().len() > 1 {
+        time.min(CONNECT_TIME_MAX)
+    } else {
+        time
+    }
+}
+
+async fn connect(endpoint: &Endpoint, time: Duration) -> Result<Channel, String> {
+    let target = Channel::from_shared(endpoint.uri()).map_err(|error| error.to_string())?;
+    match timeout(time, target.connect()).await {
+        Ok(connected) => connected.map_err(|error| innermost(&error)),
+        Err(_) => Err(format!("no connection within {time:?}")),
+    }
+}
 
 /// Whether a request changes anything, which decides what a lost answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,31 +55,22 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects.
-    pub async fn open(endpoint: &Endpoint, time: Duration) -> Result<Session, Error> {
-        let unreachable = |error: &transport::Error| Error::Unreachable {
-            endpoint: endpoint.to_string(),
-            reason: innermost(error),
-        };
-        let target = Channel::from_shared(endpoint.uri()).map_err(|error| Error::Unreachable {
-            endpoint: endpoint.to_string(),
-            reason: error.to_string(),
-        })?;
-        let channel = match timeout(time, target.connect()).await {
-            Ok(connected) => connected.map_err(|error| unreachable(&error))?,
-            Err(_) => {
-                let reason = format!("no connection within {time:?}");
-                return Err(Error::Unreachable {
-                    endpoint: endpoint.to_string(),
-                    reason,
-                });
+    /// Connects to the first endpoint that answers.
+    pub async fn open(endpoints: &Endpoints, time: Duration) -> Result<Session, Error> {
+        let mut refusals = Vec::new();
+        for endpoint in endpoints.iter() {
+            match connect(endpoint, connect_time(endpoints, time)).await {
+                Ok(channel) => {
+                    return Ok(Session {
+                        channel,
+                        endpoint: endpoint.clone(),
+                        time,
+                    });
+                }
+                Err(reason) => refusals.push((endpoint, reason)),
             }
-        };
-        Ok(Session {
-            channel,
-            endpoint: endpoint.clone(),
-            time,
-        })
+        }
+        Err(Error::unreachable(&refusals))
     }
 
     /// Whom this session talks to.

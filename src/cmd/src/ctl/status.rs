@@ -1,5 +1,7 @@
 //! `placement-ctl status`
 
+pub mod all;
+
 use protocol::etcdserverpb::{Member, MemberListRequest, StatusRequest, StatusResponse};
 use serde::Serialize;
 

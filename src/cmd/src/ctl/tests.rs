@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Endpoints, HttpEndpoints};
 use super::error::Error;
 use super::kv::put::read_value;
 use super::output::{escaped, shortened};
@@ -60,6 +60,59 @@ fn endpoints_are_host_and_port() {
     ] {
         assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
     }
+}
+
+#[test]
+fn several_endpoints_stand_in_one_list() {
+    let listed = |text: &str| -> Vec<String> {
+        let endpoints: Endpoints = text.parse().expect(text);
+        endpoints.iter().map(Endpoint::to_string).collect()
+    };
+    assert_eq!(listed("a:1"), ["a:1"]);
+    assert_eq!(
+        listed("a:1, http://b:2/,[::1]:3"),
+        ["a:1", "b:2", "[::1]:3"]
+    );
+    let many = vec!["a:1"; 101].join(",");
+    for bad in ["", "a:1,", ",a:1", "a:1,b", &many] {
+        assert!(bad.parse::<Endpoints>().is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn http_endpoints_are_those_named_or_a_hundred_ports_above() {
+    let grpc: Endpoints = "127.0.0.1:8871,[::1]:8881,a:65500".parse().expect("three");
+    let beside = |text: &str| -> Vec<String> {
+        let http: HttpEndpoints = text.parse().expect(text);
+        http.or_beside(&grpc)
+            .iter()
+            .map(Endpoint::to_string)
+            .collect()
+    };
+    assert_eq!(beside(""), ["127.0.0.1:8971", "[::1]:8981", "a:65500"]);
+    assert_eq!(beside("b:1,c:2"), ["b:1", "c:2"]);
+    assert!("b".parse::<HttpEndpoints>().is_err());
+}
+
+#[test]
+fn every_endpoint_that_was_tried_is_named() {
+    let (a, b) = ("a:1".parse().expect("one"), "b:2".parse().expect("one"));
+    let told = Error::unreachable(&[(&a, "connection refused".to_owned())]).to_string();
+    assert!(
+        told.starts_with("cannot reach a:1: connection refused; "),
+        "{told}"
+    );
+    let both = [
+        (&a, "connection refused".to_owned()),
+        (&b, "no connection within 2s".to_owned()),
+    ];
+    let told = Error::unreachable(&both).to_string();
+    assert!(
+        told.starts_with(
+            "cannot reach any of the endpoints: a:1: connection refused, b:2: no connection within 2s; "
+        ),
+        "{told}"
+    );
 }
 
 #[test]

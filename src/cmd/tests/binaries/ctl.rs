@@ -227,3 +227,13 @@ fn every_command_has_an_example() {
         assert!(text(&output.stdout).contains("Example"), "{command:?}");
     }
 }
+
+#[test]
+fn the_next_endpoint_serves_when_one_is_down() {
+    let place = Place::new();
+    let _server = serving(&place, &[]);
+    // Nobody listens on port 1.
+    let endpoints = format!("{0}:1,{0}:8871", place.address);
+    let put = run(&mut place.ctl(&["--endpoint", &endpoints, "kv", "put", "color", "blue"]));
+    assert_eq!(put.status.code(), Some(0), "{}", text(&put.stderr));
+}
