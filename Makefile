@@ -13,10 +13,10 @@ CONF ?= config/placement-center.toml
 RUSTDOC_LINTS := -D warnings --allow rustdoc::private_intra_doc_links
 SCRIPTS := $(wildcard bin/*.sh tests/*.sh .ci/run)
 
-.PHONY: help setup build run test check fix bench deny clean
+.PHONY: help setup build run cluster cluster-stop test check fix bench deny clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what the build needs (Debian); nothing to do, nothing done
 	@bin/setup.sh
@@ -26,6 +26,12 @@ build: setup ## build the binaries into target/release
 
 run: setup ## start one node; ARGS="--grpc-port=9000" adds flags, CONF=FILE names another configuration
 	@$(CARGO) run $(FLAGS) --package cmd --bin placement-center -- --conf=$(CONF) $(ARGS)
+
+cluster: build ## start three nodes on this machine, in the background
+	@bin/cluster.sh start
+
+cluster-stop: ## stop them; their data stays
+	@bin/cluster.sh stop
 
 test: setup ## run every test; ARGS=name runs those whose name contains it
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
