@@ -2,10 +2,12 @@
 //! the leader is carried out there, whichever member is asked.
 
 mod error;
+mod progress;
 mod unserved;
 mod view;
 
 pub use error::AdminError;
+pub use progress::progress;
 pub use unserved::Unserved;
 pub use view::*;
 

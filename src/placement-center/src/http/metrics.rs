@@ -2,8 +2,9 @@
 
 use super::Shared;
 use super::status::VERSION;
+use crate::admin::progress;
 use crate::metrics::text::{CONTENT_TYPE, Kind, Page};
-use crate::metrics::{group, grpc_listener, process, rpcs, store, syncs};
+use crate::metrics::{group, grpc_listener, members, peers, process, rpcs, store, syncs};
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header;
@@ -21,11 +22,15 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     };
     let parts = &shared.parts;
     let mut page = Page::default();
-    group(
+    let status = parts.context.handle().status();
+    group(&mut page, &status, parts.context.handle().counters());
+    members(
         &mut page,
-        &parts.context.handle().status(),
-        parts.context.handle().counters(),
+        status.voters.len(),
+        status.learners.len(),
+        !status.outgoing.is_empty(),
     );
+    peers(&mut page, &progress(&status, parts.config.raft.heartbeat));
     store(
         &mut page,
         parts.context.published(),

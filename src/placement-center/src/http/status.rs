@@ -3,6 +3,7 @@
 use super::Shared;
 use super::decode::Query;
 use super::error::ApiError;
+use crate::admin::{ProgressView, progress};
 use crate::config::{AdvertiseConfig, Config, LimitsConfig, RaftConfig, StorageConfig};
 use crate::service::etcd::ETCD_API_VERSION;
 use axum::Json;
@@ -10,6 +11,7 @@ use axum::extract::State;
 use consensus::Role;
 use http::Uri;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The version of this product.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -42,6 +44,7 @@ pub(super) async fn status(
     let (config, published) = (&parts.config, parts.context.published());
     let status = parts.context.handle().status();
     let logical_bytes = published.logical_bytes();
+    let peers = peers(progress(&status, config.raft.heartbeat));
     Ok(Json(json!({
         "cluster_name": config.cluster_name,
         // As text: a 64-bit number does not survive JavaScript.
@@ -53,6 +56,8 @@ pub(super) async fn status(
         "term": status.term,
         "voters": status.voters,
         "learners": status.learners,
+        "outgoing_voters": status.outgoing,
+        "peers": peers,
         "index": {
             "first": status.first_index,
             "last": status.last_index,
@@ -75,6 +80,16 @@ pub(super) async fn status(
         "versions": { "placement_center": VERSION, "etcd_api": ETCD_API_VERSION },
         "uptime_seconds": shared.started.elapsed().as_secs(),
     })))
+}
+
+/// How far the others are, the id beside the figures; empty unless this node leads.
+fn peers(progress: BTreeMap<u64, ProgressView>) -> Vec<Value> {
+    let peer = |(id, progress): (u64, ProgressView)| {
+        let mut peer = json!(progress);
+        peer["id"] = json!(id);
+        peer
+    };
+    progress.into_iter().map(peer).collect()
 }
 
 /// Every member with where it stands, or why it does not say. Asking takes as long as the slowest.

@@ -6,11 +6,13 @@
 
 mod group;
 mod grpc;
+mod members;
 pub mod process;
 pub mod text;
 
 pub use group::{group, syncs};
 pub use grpc::{grpc_listener, rpcs};
+pub use members::{members, peers};
 
 use crate::kv::Published;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -107,6 +107,10 @@ async fn version_status_and_configuration_describe_the_node() {
         (&status["voters"], &status["kv"]["keys"]),
         (&json!([1]), &json!(1))
     );
+    assert_eq!(
+        (&status["peers"], &status["outgoing_voters"]),
+        (&json!([]), &json!([]))
+    );
     assert!(
         status["index"]["applied"].as_u64() > Some(0) && status["term"].as_u64() > Some(0),
         "{status}"
@@ -153,7 +157,8 @@ fn samples(page: &str) -> BTreeMap<String, f64> {
 }
 
 /// Names that the page must have, whatever their figures.
-const PRESENT: [&str; 11] = [
+const PRESENT: [&str; 12] = [
+    "placement_membership_change_pending",
     "etcd_server_leader_changes_seen_total",
     "etcd_server_slow_apply_total",
     "etcd_server_read_indexes_failed_total",
@@ -203,6 +208,7 @@ async fn the_metrics_page_moves_with_what_happens() {
         ("etcd_server_proposals_failed_total", 0.0),
         ("placement_http_panics_total", 0.0),
         ("etcd_debugging_mvcc_keys_total", 1.0),
+        ("placement_members{role=\"voter\"}", 1.0),
         ("etcd_server_quota_backend_bytes", 8192.0 * 1024.0 * 1024.0),
     ];
     for (name, value) in levels {
