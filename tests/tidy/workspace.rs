@@ -20,12 +20,16 @@ const EMPTY_NAMES: [&str; 9] = [
 ];
 
 /// Which crates of ours each crate may use. A new crate takes its place here.
-const DIRECTION: [(&str, &[&str]); 5] = [
+const DIRECTION: [(&str, &[&str]); 6] = [
     ("storage", &[]),
     ("protocol", &[]),
     ("consensus", &["storage"]),
     ("placement-center", &["consensus", "protocol", "storage"]),
     ("cmd", &["placement-center", "protocol"]),
+    (
+        "simulator",
+        &["consensus", "placement-center", "protocol", "storage"],
+    ),
 ];
 
 /// Crates of others that have one home, so that what they are stays a detail of it.

@@ -59,7 +59,7 @@ pub(crate) struct Apply<S: StateMachine> {
 }
 
 /// Hash over the whole log up to and including one entry; equal on all members at the same index.
-pub(crate) fn chain_hash(previous: u64, position: Position, payload: &[u8]) -> u64 {
+pub fn chain_hash(previous: u64, position: Position, payload: &[u8]) -> u64 {
     let mut hasher = Xxh3::new();
     for word in [previous, position.index, position.term] {
         hasher.update(&word.to_le_bytes());

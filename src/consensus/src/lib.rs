@@ -33,6 +33,7 @@ mod clock;
 mod identity;
 pub mod payload;
 mod peers;
+pub mod simulation;
 
 pub use config::Config;
 pub use control::{ChangeError, TransferError};

@@ -1,0 +1,195 @@
+//! The rules of Raft itself: one leader a term, one vote a term, logs that match, nothing acknowledged
+//! that is not durable, nothing that goes backwards.
+
+use super::Checker;
+use crate::trace::digest;
+use consensus::Role;
+use consensus::core::{Core, Message};
+use consensus::simulation::{self, Kind};
+use storage::{Family, LogStore, Record};
+
+/// Where the log store keeps its records, and the index it starts at.
+const RECORDS: Family = Family("log");
+const META: Family = Family("meta");
+const FIRST_INDEX: &[u8] = b"first_index";
+/// Checksum in front of everything the log store keeps.
+const CHECKSUM_BYTES: usize = 4;
+
+/// What is remembered of one node.
+#[derive(Default)]
+pub(super) struct NodeRecord {
+    /// Term of each entry of its log as its core sees it; the first has this index.
+    first: u64,
+    terms: Vec<u64>,
+    term: u64,
+    committed: u64,
+    applied: u64,
+    led: bool,
+}
+
+impl NodeRecord {
+    fn term_at(&self, index: u64) -> Option<u64> {
+        let at = usize::try_from(index.checked_sub(self.first)?).ok()?;
+        self.terms.get(at).copied()
+    }
+}
+
+impl Checker {
+    /// A node starts on what its disk held.
+    pub(crate) fn started(&mut self, node: usize, core: &Core, log: &LogStore) {
+        let first = log.first_index();
+        let records = log.read(first..log.last_index() + 1, usize::MAX);
+        let record = &mut self.nodes[node];
+        let promised = record.term;
+        record.first = first;
+        record.terms.clear();
+        (record.committed, record.applied) = (0, 0);
+        record.led = false;
+        for entry in records.unwrap_or_default() {
+            let term = simulation::position(&entry).map_or(0, |position| position.term);
+            record.terms.push(term);
+        }
+        self.require(core.term() >= promised, "a term is not forgotten", || {
+            format!(
+                "node {} started in term {} after {promised}",
+                core.node_id(),
+                core.term()
+            )
+        });
+    }
+
+    /// Entries enter the log of a node.
+    pub(crate) fn appended(&mut self, node: usize, records: &[Record]) {
+        for entry in records {
+            let Ok(position) = simulation::position(entry) else {
+                self.fail("an entry can be read", || format!("entry {}", entry.index));
+                return;
+            };
+            let record = &mut self.nodes[node];
+            let index = position.index;
+            if record.terms.is_empty() && record.first == 0 {
+                record.first = index;
+            }
+            let previous = index.checked_sub(1).and_then(|index| record.term_at(index));
+            let keep = usize::try_from(index.saturating_sub(record.first)).unwrap_or(0);
+            record.terms.truncate(keep);
+            record.terms.push(position.term);
+            let previous = previous.unwrap_or(0);
+            let seen = (digest(&entry.payload), previous);
+            let first = *self.appended.entry((index, position.term)).or_insert(seen);
+            // The term before is unknown at the start of a truncated log.
+            let same = first.0 == seen.0 && (previous == 0 || first.1 == 0 || first.1 == previous);
+            self.require(same, "logs match", || {
+                format!("two entries {index} of term {}", position.term)
+            });
+        }
+    }
+
+    /// The log of a node was truncated.
+    pub(crate) fn truncated(&mut self, node: usize, first: u64) {
+        let record = &mut self.nodes[node];
+        let gone = usize::try_from(first.saturating_sub(record.first)).unwrap_or(0);
+        record.terms.drain(..gone.min(record.terms.len()));
+        record.first = first;
+    }
+
+    /// A message leaves a node.
+    pub(crate) fn sent(&mut self, node: usize, message: &Message) {
+        let glance = simulation::glance(message);
+        let voted = match glance.kind {
+            Kind::Vote => Some(message.from()),
+            Kind::VoteResponse if !glance.reject => Some(message.to()),
+            _ => None,
+        };
+        if let Some(candidate) = voted {
+            let vote = (message.from(), glance.term);
+            let first = *self.votes.entry(vote).or_insert(candidate);
+            self.require(first == candidate, "one vote a term", || {
+                format!(
+                    "node {} voted for {first} and {candidate} in term {}",
+                    vote.0, vote.1
+                )
+            });
+            self.nodes[node].term = self.nodes[node].term.max(glance.term);
+        }
+        if glance.kind == Kind::AppendResponse && !glance.reject {
+            let holds = self.is_durable(node, glance.index, None);
+            self.require(holds, "what is acknowledged is durable", || {
+                format!(
+                    "node {} acknowledges entry {} in term {}",
+                    message.from(),
+                    glance.index,
+                    glance.term
+                )
+            });
+            self.nodes[node].term = self.nodes[node].term.max(glance.term);
+        }
+    }
+
+    /// Whether a crash of the node would keep entry `index` (of `term`, if that is known), or has
+    /// kept the state that contains it.
+    pub(super) fn is_durable(&self, node: usize, index: u64, term: Option<u64>) -> bool {
+        let disk = &self.disks[node];
+        if index == 0 {
+            return true;
+        }
+        if let Some(sealed) = disk.durable(RECORDS, &index.to_be_bytes()) {
+            let Some(term) = term else { return true };
+            let payload = sealed.slice(CHECKSUM_BYTES.min(sealed.len())..);
+            let position = simulation::position(&Record { index, payload });
+            return position.is_ok_and(|position| position.term == term);
+        }
+        let first = disk
+            .durable(META, FIRST_INDEX)
+            .and_then(|sealed| Some(u64::from_be_bytes(*sealed.last_chunk::<8>()?)));
+        first.is_some_and(|first| index < first)
+    }
+
+    /// Looks at a node after each of its steps.
+    pub(crate) fn observe(&mut self, node: usize, core: &Core) {
+        let id = core.node_id();
+        let (term, committed, applied) =
+            (core.term(), core.committed_index(), core.applied_index());
+        let (first, persisted, last) = (
+            core.first_index(),
+            core.persisted_index(),
+            core.last_index(),
+        );
+        let record = &mut self.nodes[node];
+        let forward =
+            term >= record.term && committed >= record.committed && applied >= record.applied;
+        let newly_leads = core.role() == Role::Leader && !record.led;
+        record.led = core.role() == Role::Leader;
+        (record.committed, record.applied) = (committed, applied);
+        self.require(forward, "nothing goes backwards", || {
+            format!("node {id}: term {term}, committed {committed}, applied {applied}")
+        });
+        let ordered =
+            first <= applied + 1 && applied <= committed && committed <= last && persisted <= last;
+        self.require(ordered, "positions are in order", || {
+            format!(
+                "node {id}: first {first}, applied {applied}, committed {committed}, last {last}"
+            )
+        });
+        if newly_leads {
+            let leader = *self.leaders.entry(term).or_insert(id);
+            self.require(leader == id, "one leader a term", || {
+                format!("nodes {leader} and {id} lead term {term}")
+            });
+            self.check_leader_is_complete(node, id, term);
+        }
+    }
+
+    /// Every entry committed in an earlier term is in the log of a new leader.
+    fn check_leader_is_complete(&mut self, node: usize, id: u64, term: u64) {
+        let record = &self.nodes[node];
+        let missing = self.committed.until_term(term).find(|(index, entry_term)| {
+            *index >= record.first && record.term_at(*index) != Some(*entry_term)
+        });
+        if let Some((index, entry_term)) = missing {
+            self.fail("a leader has every committed entry", || {
+                format!("node {id} leads term {term} without entry {index} of term {entry_term}")
+            });
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The log writer's part: everything queued becomes one write, which takes time to become durable; the log
+//! first, then the ballot, then the report.
+
+use super::{Halt, Running};
+use crate::counters::Count;
+use crate::mutant::Mutant;
+use crate::world::{Around, Event};
+use bytes::Bytes;
+use consensus::core::{Ballot, Persist};
+use consensus::simulation::HARD_STATE;
+use storage::LogWrite;
+
+/// Writes of the lazy mutant until it syncs.
+const LAZY_WRITES: u32 = 20;
+
+/// What the writer is asked to do.
+pub(super) enum Job {
+    Persist(Persist),
+    /// Forget the records below `first`.
+    Truncate {
+        first: u64,
+        boundary: Bytes,
+    },
+}
+
+/// A write that is not durable yet.
+pub(super) struct Writing {
+    number: Option<u64>,
+    ballot: Option<Ballot>,
+    must_sync: bool,
+}
+
+/// Several writes as one.
+#[derive(Default)]
+struct Group {
+    write: LogWrite,
+    number: Option<u64>,
+    ballot: Option<Ballot>,
+    must_sync: bool,
+}
+
+impl Group {
+    fn add(&mut self, persist: Persist) {
+        if let Some(first) = persist.records.first() {
+            let keep = self
+                .write
+                .records
+                .partition_point(|record| record.index < first.index);
+            self.write.records.truncate(keep);
+        }
+        self.write.records.extend(persist.records);
+        if let Some(state) = persist.hard_state {
+            self.write.values = vec![(HARD_STATE, state)];
+        }
+        self.number = persist.number.or(self.number);
+        self.ballot = persist.ballot.or(self.ballot);
+        self.must_sync |= persist.must_sync;
+    }
+}
+
+impl Running {
+    /// Starts a write if there is something to write and none is under way.
+    pub(super) fn begin_write(&mut self, around: &mut Around) -> Result<(), Halt> {
+        if self.writing.is_some() || self.jobs.is_empty() {
+            return Ok(());
+        }
+        let mut group = Group::default();
+        for job in std::mem::take(&mut self.jobs) {
+            match job {
+                Job::Persist(persist) => group.add(persist),
+                Job::Truncate { first, boundary } => {
+                    self.log.truncate_prefix(first, &boundary)?;
+                    around.count(Count::Truncations);
+                }
+            }
+        }
+        if group.write.records.is_empty() && group.write.values.is_empty() {
+            return Ok(());
+        }
+        let mut writing = Writing {
+            number: group.number,
+            ballot: group.ballot,
+            must_sync: group.must_sync,
+        };
+        if around.is_planted(Mutant::VoteNotSynced) && group.write.records.is_empty() {
+            (writing.must_sync, writing.ballot) = (false, None);
+        }
+        if around.is_planted(Mutant::LazySync) {
+            self.unsynced_writes += 1;
+            writing.must_sync = self.unsynced_writes.is_multiple_of(LAZY_WRITES);
+            writing.ballot = None;
+        }
+        let written = self.log.write(&group.write, false);
+        self.unless_ignored(around, written)?;
+        self.writing = Some(writing);
+        let took = self.write_time(around);
+        around.after(took, Event::Written(self.run));
+        if around.is_planted(Mutant::AckBeforePersist)
+            && let Some(number) = group.number
+        {
+            self.report_written(around, number);
+            return self.finish_turn(around);
+        }
+        Ok(())
+    }
+
+    fn write_time(&mut self, around: &mut Around) -> u64 {
+        let disk = &around.options.disk;
+        let mut took = 1 + self.dice.around(disk.sync_mean);
+        if !around.healed && self.dice.chance(disk.slow_per_mille) {
+            took += self.dice.around(disk.slow_mean);
+            around.count(Count::SlowWrites);
+        }
+        took
+    }
+
+    /// The write under way reaches the disk.
+    pub(crate) fn written(&mut self, around: &mut Around) -> Result<(), Halt> {
+        let Some(writing) = self.writing.take() else {
+            return Ok(());
+        };
+        if writing.must_sync {
+            let synced = self.log.write(&LogWrite::default(), true);
+            self.unless_ignored(around, synced)?;
+        }
+        if let Some(ballot) = writing.ballot {
+            let saved = self.directory.save_ballot(ballot);
+            self.unless_ignored(around, saved)?;
+        }
+        if let Some(number) = writing.number
+            && !around.is_planted(Mutant::AckBeforePersist)
+        {
+            self.report_written(around, number);
+        }
+        self.finish_turn(around)
+    }
+
+    fn report_written(&mut self, around: &mut Around, number: u64) {
+        while self.writes.front().is_some_and(|first| *first <= number) {
+            self.writes.pop_front();
+        }
+        self.core.persisted(number);
+        if around.is_planted(Mutant::ReplyBeforeCommit) {
+            self.reply_early(around);
+        }
+    }
+
+    fn unless_ignored(
+        &self,
+        around: &Around,
+        result: Result<(), storage::Error>,
+    ) -> Result<(), Halt> {
+        match result {
+            Err(error)
+                if around.is_planted(Mutant::WriteErrorIgnored) && !error.is_power_loss() =>
+            {
+                Ok(())
+            }
+            other => Ok(other?),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What surrounds the nodes: the clock, the network, the clients' requests, the checkers. Nodes act on it
+//! and never on each other.
+
+use crate::check::{Checker, Scene};
+use crate::counters::{Count, Counters};
+use crate::dice::Dice;
+use crate::mutant::Mutant;
+use crate::network::Network;
+use crate::ops::{Answer, Op, OpId};
+use crate::options::{Fault, Options};
+use crate::queue::{Micros, Queue};
+use crate::trace::{Trace, digest};
+use bytes::Bytes;
+use consensus::core::{Committed, Core, CoreConfig, Message};
+
+/// Entries a leader may go back too far.
+const PROBED_MAX: u64 = 100;
+
+/// One run of one node; events of an earlier run mean nothing to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) node: usize,
+    pub(crate) boot: u64,
+}
+
+/// Something that happens at a time.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Tick(Run),
+    /// A message arrives.
+    Deliver {
+        from: usize,
+        to: usize,
+        bytes: Bytes,
+    },
+    /// The write under way is done.
+    Written(Run),
+    /// The apply thread gets to its queue.
+    Apply(Run),
+    /// What was applied is reported to the driver.
+    Reported(Run),
+    /// The keeper gets to its duty.
+    Keep(Run),
+    Start {
+        node: usize,
+    },
+    /// A request reaches a node.
+    Arrive {
+        op: OpId,
+        node: usize,
+    },
+    /// An answer reaches its client.
+    Return {
+        op: OpId,
+        answer: Box<Answer>,
+    },
+    /// A client gives up.
+    Expire {
+        op: OpId,
+    },
+    /// A client makes its next request.
+    Ask {
+        client: usize,
+    },
+    Strike {
+        fault: Fault,
+        mean: Micros,
+    },
+    /// A partition ends, if it is still this one.
+    Mend {
+        partition: u64,
+    },
+    /// The faults are over.
+    Heal,
+    /// Looks whether everything has come to rest.
+    Settle,
+}
+
+/// What is planted, and where.
+#[derive(Clone, Copy)]
+pub(crate) struct Plants {
+    pub(crate) mutant: Option<Mutant>,
+    /// Changes how each core is configured.
+    pub(crate) tamper: fn(&mut CoreConfig),
+}
+
+/// Everything but the nodes.
+pub(crate) struct Around {
+    pub(crate) now: Micros,
+    pub(crate) queue: Queue<Event>,
+    pub(crate) network: Network,
+    pub(crate) options: Options,
+    pub(crate) ops: Vec<Op>,
+    pub(crate) check: Checker,
+    pub(crate) counters: Counters,
+    pub(crate) trace: Trace,
+    pub(crate) plants: Plants,
+    /// The faults are over.
+    pub(crate) healed: bool,
+    /// Applied index each node keeps whatever happens.
+    pub(crate) flushed: Vec<u64>,
+}
+
+impl Around {
+    pub(crate) fn after(&mut self, delay: Micros, event: Event) {
+        self.queue.push(self.now + delay, event);
+    }
+
+    pub(crate) fn is_planted(&self, mutant: Mutant) -> bool {
+        self.plants.mutant == Some(mutant)
+    }
+
+    /// A message leaves node number `from`.
+    pub(crate) fn send(&mut self, from: usize, message: &Message) {
+        self.check.sent(from, message);
+        let Some(to) = usize::try_from(message.to() - 1)
+            .ok()
+            .filter(|to| *to < self.options.voters)
+        else {
+            return;
+        };
+        let bytes = message.encode();
+        let arrivals = self.network.send((from, to), self.now, &mut self.counters);
+        let name = digest(&bytes);
+        self.trace
+            .event(self.now, "send", &[from as u64, to as u64, name]);
+        if self.trace.keeps_text() {
+            self.trace.remark(self.now, format_args!("{message:?}"));
+        }
+        for at in arrivals.into_iter().flatten() {
+            let bytes = bytes.clone();
+            self.queue.push(at, Event::Deliver { from, to, bytes });
+        }
+    }
+
+    /// A node hands out a committed entry.
+    pub(crate) fn committed(&mut self, core: &Core, committed: &Committed) {
+        let mut scene = Scene {
+            ops: &self.ops,
+            counters: &mut self.counters,
+        };
+        self.check.committed(core, committed, &mut scene);
+    }
+
+    /// An answer starts on its way to the client.
+    pub(crate) fn answer(&mut self, op: OpId, answer: Answer, dice: &mut Dice) {
+        if matches!(answer, Answer::NotApplied) {
+            self.ops[op].refused = true;
+        }
+        let delay = self.options.network.delay_min + dice.below(2_000);
+        let answer = Box::new(answer);
+        self.after(delay, Event::Return { op, answer });
+    }
+
+    pub(crate) fn count(&mut self, count: Count) {
+        self.counters.add(count);
+    }
+}
+
+impl Around {
+    /// First index a node may truncate its log at. Without snapshots, no node may lose what another
+    /// one may still need: what it has not applied, and some entries before, because a leader looks for
+    /// the place where two logs part by terms and may go back too far.
+    pub(crate) fn truncatable(&self) -> u64 {
+        let least = self.flushed.iter().min().copied().unwrap_or(0);
+        least.saturating_sub(PROBED_MAX)
+    }
+}
