@@ -4,8 +4,8 @@
 use super::decode::{Query, key_of};
 use super::error::ApiError;
 use super::{Shared, kv_json, layers};
-use crate::service::Deadline;
 use crate::service::native::kv::KvService;
+use crate::service::{Deadline, session};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -32,9 +32,21 @@ impl Shared {
     fn deadline(&self) -> Deadline {
         Deadline::after(self.limits.timeout)
     }
+
+    /// Waits until this node has the revision that the client says it has seen, if it says one.
+    async fn reached(&self, headers: &HeaderMap, deadline: Deadline) -> Result<(), ApiError> {
+        if let Some(revision) = session::min_revision(headers)? {
+            self.parts.context.reached(revision, deadline).await?;
+        }
+        Ok(())
+    }
 }
 
-pub(super) async fn get(State(shared): State<Shared>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn get(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     let query = Query::parse(&uri, &["raw", "revision", "consistency"])?;
     let request = GetRequest {
         key: key_of(&uri, PREFIX)?.into(),
@@ -42,7 +54,9 @@ pub(super) async fn get(State(shared): State<Shared>, uri: Uri) -> Result<Respon
         revision: kv_json::revision(&query)?,
     };
     let raw = query.flag("raw")?;
-    let found = shared.store().got(request, shared.deadline()).await?;
+    let deadline = shared.deadline();
+    shared.reached(&headers, deadline).await?;
+    let found = shared.store().got(request, deadline).await?;
     let item = found.item.ok_or_else(kv_json::key_not_found)?;
     let tag = [(header::ETAG, kv_json::etag(item.mod_revision))];
     Ok(match raw {
@@ -100,7 +114,11 @@ pub(super) async fn delete(
     }
 }
 
-pub(super) async fn list(State(shared): State<Shared>, uri: Uri) -> Result<Json<Value>, ApiError> {
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Json<Value>, ApiError> {
     let query = Query::parse(
         &uri,
         &[
@@ -130,7 +148,9 @@ pub(super) async fn list(State(shared): State<Shared>, uri: Uri) -> Result<Json<
         revision: kv_json::revision(&query)?,
         keys_only,
     };
-    let page = shared.store().list(request, shared.deadline()).await?;
+    let deadline = shared.deadline();
+    shared.reached(&headers, deadline).await?;
+    let page = shared.store().list(request, deadline).await?;
     Ok(Json(kv_json::page(&page, &prefix, limit, keys_only)))
 }
 

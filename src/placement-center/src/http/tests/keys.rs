@@ -2,9 +2,11 @@
 
 use super::client::{Answer, send};
 use super::server::TestNode;
+use crate::config::Config;
 use crate::http::FacadeLevel;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 fn assert_error(answer: &Answer, status: u16, code: &str) {
     assert_eq!(
@@ -44,6 +46,25 @@ async fn a_value_is_written_read_and_deleted() {
     assert_eq!(revision(&node.delete("/v1/kv/a").await), second + 1);
     assert_error(&node.get("/v1/kv/a").await, 404, "key_not_found");
     assert_error(&node.delete("/v1/kv/a").await, 404, "key_not_found");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_gets_no_answer_from_before_what_it_has_seen() {
+    let configure =
+        |config: &mut Config| config.limits.request_timeout = Duration::from_millis(300);
+    let node = TestNode::with(configure, Arc::new(FacadeLevel)).await;
+    let newest = revision(&node.put("/v1/kv/a", b"1").await);
+    for path in ["/v1/kv/a?consistency=serializable", "/v1/kv?prefix=a"] {
+        let ask = |seen: String| async move { send(node.http, "GET", path, &[&seen], b"").await };
+        let answer = ask(format!("min-revision: {newest}")).await;
+        assert_eq!(answer.status, 200, "{path}");
+        let ahead = ask(format!("min-revision: {}", newest + 1)).await;
+        assert_error(&ahead, 503, "behind");
+        assert_eq!(ahead.header("placement-leader").as_deref(), Some("1"));
+        let wrong = ask("min-revision: newest".to_owned()).await;
+        assert_error(&wrong, 400, "invalid_argument");
+    }
     node.stop().await;
 }
 
