@@ -26,6 +26,8 @@ mod node;
 mod simulation;
 mod world;
 
+pub mod linear;
+
 pub use check::Violation;
 pub use counters::{Count, Counters};
 pub use dice::Dice;
