@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "proto/placement/internal/v1/command.proto",
         "proto/placement/internal/v1/forward.proto",
         "proto/placement/internal/v1/members.proto",
+        "proto/placement/internal/v1/peer.proto",
     ];
     let descriptor_set = PathBuf::from(env::var("OUT_DIR")?).join("public_api.bin");
     tonic_prost_build::configure()

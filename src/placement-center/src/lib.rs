@@ -7,4 +7,5 @@ pub mod machine;
 pub mod members;
 pub mod metrics;
 pub mod node;
+pub mod peer;
 pub mod service;

@@ -62,6 +62,11 @@ impl Message {
         self.0.to
     }
 
+    /// How many bytes go over the wire.
+    pub fn encoded_len(&self) -> usize {
+        self.0.encoded_len()
+    }
+
     /// The bytes that go over the wire.
     pub fn encode(&self) -> Bytes {
         self.0.encode_to_vec().into()

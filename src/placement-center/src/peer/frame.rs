@@ -1,0 +1,192 @@
+//! Frames: length (u32, little-endian, of what follows), kind, body. Reading is bounded before anything is
+//! allocated.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use consensus::Message;
+use std::io;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Longest frame of a member: a batch of messages, or one request, each with room for what surrounds it.
+pub const FRAME_BYTES_MAX: usize = 16 << 20;
+/// Longest frame of somebody who has not proved that he is a member.
+pub(super) const STRANGER_BYTES_MAX: usize = 4 << 10;
+/// A batch of messages is closed at this size; it holds one message in any case.
+pub(super) const BATCH_BYTES: usize = 2 << 20;
+/// Bytes of a frame taken on trust before they have arrived.
+const TRUSTED_BYTES: usize = 64 << 10;
+
+pub(super) const CHALLENGE: u8 = 1;
+pub(super) const HELLO: u8 = 2;
+pub(super) const WELCOME: u8 = 3;
+pub(super) const REFUSED: u8 = 4;
+/// Raft messages, each behind its length (u32, little-endian).
+pub(super) const MESSAGES: u8 = 5;
+/// A number (u64, little-endian) and what is asked.
+pub(super) const REQUEST: u8 = 6;
+/// The number of a request and the answer.
+pub(super) const ANSWER: u8 = 7;
+pub(super) const JOIN: u8 = 8;
+pub(super) const JOINED: u8 = 9;
+
+const LENGTH_BYTES: usize = 4;
+const NUMBER_BYTES: usize = 8;
+
+/// One frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Frame {
+    pub(super) kind: u8,
+    pub(super) body: Bytes,
+}
+
+/// Reads a frame; `None` at the end of the stream. Not cancel-safe: see [`Partial`].
+pub(super) async fn read<R>(stream: &mut R, bytes_max: usize) -> io::Result<Option<Frame>>
+where
+    R: AsyncRead + Unpin,
+{
+    Partial::default().read(stream, bytes_max).await
+}
+
+/// A frame of which some may have arrived.
+#[derive(Default)]
+pub(super) struct Partial {
+    head: BytesMut,
+    body: BytesMut,
+}
+
+impl Partial {
+    /// Reads on until the frame is whole; `None` at the end of the stream between two frames. Cancel-safe.
+    pub(super) async fn read<R>(
+        &mut self,
+        stream: &mut R,
+        bytes_max: usize,
+    ) -> io::Result<Option<Frame>>
+    where
+        R: AsyncRead + Unpin,
+    {
+        if !fill(stream, &mut self.head, LENGTH_BYTES).await? {
+            return match self.head.is_empty() {
+                true => Ok(None),
+                false => Err(io::ErrorKind::UnexpectedEof.into()),
+            };
+        }
+        let length = u32::from_le_bytes(*self.head.first_chunk().expect("the head is whole"));
+        let length = length as usize;
+        if length == 0 || length > bytes_max {
+            return Err(malformed("a frame of an impossible length"));
+        }
+        if !fill(stream, &mut self.body, length).await? {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.head.clear();
+        let body = std::mem::take(&mut self.body).freeze();
+        Ok(Some(Frame {
+            kind: body[0],
+            body: body.slice(1..),
+        }))
+    }
+}
+
+/// Reads until `buffer` holds `length` bytes; false if the stream ends before. The buffer grows with what
+/// arrives, so that a claim alone costs no memory.
+async fn fill<R>(stream: &mut R, buffer: &mut BytesMut, length: usize) -> io::Result<bool>
+where
+    R: AsyncRead + Unpin,
+{
+    while buffer.len() < length {
+        let left = length - buffer.len();
+        if buffer.capacity() == buffer.len() {
+            buffer.reserve(left.min(TRUSTED_BYTES));
+        }
+        if stream.read_buf(&mut buffer.limit(left)).await? == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Appends a frame to a buffer that is written later.
+pub(super) fn put(buffer: &mut BytesMut, kind: u8, body: &[u8]) {
+    put_head(buffer, kind, body.len());
+    buffer.put_slice(body);
+}
+
+/// Appends a frame whose body is a message of the protocol.
+pub(super) fn put_message(buffer: &mut BytesMut, kind: u8, message: &impl prost::Message) {
+    put(buffer, kind, &message.encode_to_vec());
+}
+
+/// Appends a frame that starts with a number.
+pub(super) fn put_numbered(buffer: &mut BytesMut, kind: u8, number: u64, body: &[u8]) {
+    put_head(buffer, kind, NUMBER_BYTES + body.len());
+    buffer.put_u64_le(number);
+    buffer.put_slice(body);
+}
+
+fn put_head(buffer: &mut BytesMut, kind: u8, body_bytes: usize) {
+    let length = u32::try_from(1 + body_bytes).expect("a frame is far below 4 GiB");
+    buffer.reserve(LENGTH_BYTES + 1 + body_bytes);
+    buffer.put_u32_le(length);
+    buffer.put_u8(kind);
+}
+
+/// Writes one frame at once.
+pub(super) async fn write<W>(
+    stream: &mut W,
+    kind: u8,
+    message: &impl prost::Message,
+) -> io::Result<()>
+where
+    W: AsyncWrite + Unpin,
+{
+    let mut buffer = BytesMut::new();
+    put_message(&mut buffer, kind, message);
+    stream.write_all(&buffer).await
+}
+
+/// The number and the rest of a numbered body.
+pub(super) fn numbered(mut body: Bytes) -> io::Result<(u64, Bytes)> {
+    let Some(number) = body.first_chunk::<NUMBER_BYTES>() else {
+        return Err(malformed("a request without a number"));
+    };
+    let number = u64::from_le_bytes(*number);
+    let rest = body.split_off(NUMBER_BYTES);
+    Ok((number, rest))
+}
+
+/// A body of this protocol.
+pub(super) fn decode<M: prost::Message + Default>(body: Bytes) -> io::Result<M> {
+    M::decode(body).map_err(|_| malformed("a message that cannot be decoded"))
+}
+
+/// Appends a Raft message to the body of a batch.
+pub(super) fn push_message(batch: &mut Vec<u8>, message: &Message) {
+    let bytes = message.encode();
+    let length = u32::try_from(bytes.len()).expect("a message is far below 4 GiB");
+    batch.extend_from_slice(&length.to_le_bytes());
+    batch.extend_from_slice(&bytes);
+}
+
+/// The Raft messages of a batch; all must be of member `from`.
+pub(super) fn messages(mut body: &[u8], from: u64) -> io::Result<Vec<Message>> {
+    let mut messages = Vec::new();
+    while !body.is_empty() {
+        let (length, rest) = body
+            .split_first_chunk::<LENGTH_BYTES>()
+            .ok_or_else(|| malformed("a batch that ends within a length"))?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let (bytes, rest) = rest
+            .split_at_checked(length)
+            .ok_or_else(|| malformed("a batch that ends within a message"))?;
+        let message = Message::decode(bytes).map_err(io::Error::other)?;
+        if message.from() != from {
+            return Err(malformed("a message in the name of another member"));
+        }
+        messages.push(message);
+        body = rest;
+    }
+    Ok(messages)
+}
+
+pub(super) fn malformed(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}

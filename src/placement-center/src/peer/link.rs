@@ -1,0 +1,236 @@
+//! The link to one member: Raft messages, one way. Connects, keeps trying, and sends what waits in the queue; what
+//! waits while there is no connection is worth nothing to Raft and is dropped.
+
+use super::LOG_TARGET;
+use super::frame::{self, BATCH_BYTES, MESSAGES};
+use super::handshake::{self, Refused};
+use super::links::LinkState;
+use super::settings::Settings;
+use bytes::BytesMut;
+use consensus::{Message, PeerHandle};
+use parking_lot::Mutex;
+use protocol::placement::internal::v1::peer_hello::Purpose;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// A peer that has not said who it is by then is let go.
+pub(super) const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+/// First pause after a connection that failed, doubled up to the second.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+/// Pause after a peer said no: a person has to do something first.
+const REFUSED_RETRY: Duration = Duration::from_secs(5);
+
+/// Messages that wait for one member, bounded by bytes.
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    messages: VecDeque<Message>,
+    bytes: usize,
+    connected: bool,
+    dropped: u64,
+}
+
+impl Queue {
+    /// Adds a message; false if it was dropped.
+    pub(super) fn push(&self, message: Message, bytes_max: usize) -> bool {
+        let mut waiting = self.waiting.lock();
+        let bytes = message.encoded_len();
+        // One message is always taken, or one larger than the bound would never be.
+        let is_full = waiting.bytes > 0 && waiting.bytes + bytes > bytes_max;
+        if !waiting.connected || is_full {
+            waiting.dropped += 1;
+            return false;
+        }
+        waiting.bytes += bytes;
+        waiting.messages.push_back(message);
+        true
+    }
+
+    /// Tells the link that messages were added.
+    pub(super) fn wake(&self) {
+        self.arrived.notify_one();
+    }
+
+    /// Messages dropped since the start.
+    pub(super) fn dropped(&self) -> u64 {
+        self.waiting.lock().dropped
+    }
+
+    fn set_connected(&self, connected: bool) {
+        let mut waiting = self.waiting.lock();
+        let dropped = waiting.dropped + waiting.messages.len() as u64;
+        *waiting = Waiting {
+            connected,
+            dropped,
+            ..Waiting::default()
+        };
+    }
+
+    /// Takes a batch, encoded; waits for the first message. Cancel-safe.
+    async fn batch(&self, body: &mut Vec<u8>) {
+        loop {
+            {
+                let mut waiting = self.waiting.lock();
+                while body.len() < BATCH_BYTES
+                    && let Some(message) = waiting.messages.pop_front()
+                {
+                    waiting.bytes -= message.encoded_len();
+                    frame::push_message(body, &message);
+                }
+                if !body.is_empty() {
+                    return;
+                }
+            }
+            self.arrived.notified().await;
+        }
+    }
+}
+
+/// What the task of a link works with.
+pub(super) struct Link {
+    pub(super) node_id: u64,
+    pub(super) settings: Arc<Settings>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) address: watch::Receiver<String>,
+    pub(super) state: watch::Sender<LinkState>,
+    pub(super) inbox: PeerHandle,
+    pub(super) stop: CancellationToken,
+}
+
+impl Link {
+    /// Works until told to stop.
+    pub(super) async fn run(mut self) {
+        let mut pause = RETRY_MIN;
+        let stop = self.stop.clone();
+        loop {
+            let ended = tokio::select! {
+                () = stop.cancelled() => return,
+                ended = self.connect_and_send() => ended,
+            };
+            let was_connected = *self.state.borrow() == LinkState::Connected;
+            if was_connected {
+                pause = RETRY_MIN;
+                self.inbox.unreachable(self.node_id);
+            }
+            self.queue.set_connected(false);
+            let wait = match &ended {
+                Refused::Io(_) => pause,
+                Refused::ByPeer(_) | Refused::ByUs(_) => REFUSED_RETRY,
+            };
+            self.report(LinkState::Failed(ended.to_string()));
+            pause = (pause * 2).min(RETRY_MAX);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+                changed = self.address.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Says each new state once: a link that keeps failing for the same reason is silent.
+    fn report(&self, state: LinkState) {
+        self.state.send_if_modified(|known| {
+            if *known == state {
+                return false;
+            }
+            let node_id = self.node_id;
+            match &state {
+                LinkState::Connecting => {}
+                LinkState::Connected => {
+                    log::info!(target: LOG_TARGET, "connected to node {node_id}")
+                }
+                LinkState::Failed(reason) => {
+                    log::warn!(target: LOG_TARGET, "no connection to node {node_id}: {reason}")
+                }
+            }
+            *known = state;
+            true
+        });
+    }
+
+    async fn connect_and_send(&mut self) -> Refused {
+        let address = self.address.borrow_and_update().clone();
+        let purpose = Purpose::Messages;
+        match connect(&address, &self.settings, self.node_id, purpose).await {
+            Ok(stream) => {
+                self.queue.set_connected(true);
+                self.report(LinkState::Connected);
+                self.send(stream).await.into()
+            }
+            Err(refused) => refused,
+        }
+    }
+
+    /// Sends until the connection ends.
+    async fn send(&self, mut stream: TcpStream) -> io::Error {
+        let (mut incoming, mut outgoing) = stream.split();
+        let sending = async {
+            let mut body = Vec::new();
+            let mut buffer = BytesMut::new();
+            loop {
+                body.clear();
+                buffer.clear();
+                self.queue.batch(&mut body).await;
+                frame::put(&mut buffer, MESSAGES, &body);
+                if let Err(error) = outgoing.write_all(&buffer).await {
+                    return error;
+                }
+            }
+        };
+        // The other side says nothing on this stream, so a read ends when the connection does.
+        let mut nothing = [0; 1];
+        tokio::select! {
+            error = sending => error,
+            read = incoming.read(&mut nothing) => match read {
+                Ok(0) => io::Error::new(io::ErrorKind::UnexpectedEof, "the member closed the connection"),
+                Ok(_) => frame::malformed("the member speaks out of turn"),
+                Err(error) => error,
+            },
+        }
+    }
+}
+
+/// A connection whose handshake is done.
+pub(super) async fn connect(
+    address: &str,
+    settings: &Settings,
+    to: u64,
+    purpose: Purpose,
+) -> Result<TcpStream, Refused> {
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let connecting = TcpStream::connect(address);
+    let mut stream = timeout(settings.dead_after, connecting)
+        .await
+        .map_err(late)??;
+    prepare(&stream, settings.dead_after)?;
+    let shaking = handshake::connect(&mut stream, settings, to, purpose);
+    timeout(HANDSHAKE_TIME, shaking).await.map_err(late)??;
+    Ok(stream)
+}
+
+/// Small frames leave at once, and a silent network is noticed.
+pub(super) fn prepare(stream: &TcpStream, dead_after: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = socket2::SockRef::from(stream);
+    // Sent bytes that nobody acknowledges end the connection, and so does a peer that is gone while nothing
+    // is sent.
+    socket.set_tcp_user_timeout(Some(dead_after))?;
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(dead_after.max(Duration::from_secs(1)))
+        .with_interval(Duration::from_secs(1))
+        .with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)
+}

@@ -1,0 +1,209 @@
+//! All links of this node: made and ended as the membership changes, filled by the driver.
+
+use super::link::{Link, Queue};
+use super::requests::{CALLS_MAX, Call, RequestError, Requests};
+use super::settings::Settings;
+use bytes::Bytes;
+use consensus::{Message, PeerHandle, Peers};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How a link is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// It tries for the first time.
+    Connecting,
+    /// Messages flow.
+    Connected,
+    /// The last attempt failed, and why; it keeps trying.
+    Failed(String),
+}
+
+/// One link, for status pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// The member at the other end.
+    pub node_id: u64,
+    /// Where it is reached.
+    pub address: String,
+    /// How the link is.
+    pub state: LinkState,
+    /// Messages that were dropped since the start: no connection, or a full queue.
+    pub dropped: u64,
+}
+
+/// One member's link: dropped, its tasks end.
+struct Entry {
+    queue: Arc<Queue>,
+    calls_tx: mpsc::Sender<Call>,
+    address: watch::Sender<String>,
+    state: watch::Receiver<LinkState>,
+    stop: CancellationToken,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+pub(super) struct Links {
+    settings: Arc<Settings>,
+    inbox: PeerHandle,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    entries: Mutex<BTreeMap<u64, Entry>>,
+}
+
+impl Links {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        inbox: PeerHandle,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Links {
+        Links {
+            settings,
+            inbox,
+            tasks,
+            stop,
+            entries: Mutex::default(),
+        }
+    }
+
+    pub(super) fn set_members(&self, members: &BTreeMap<u64, String>) {
+        let mut entries = self.entries.lock();
+        entries.retain(|id, _| members.contains_key(id));
+        for (id, address) in members {
+            if *id == self.settings.node_id {
+                continue;
+            }
+            match entries.get(id) {
+                Some(entry) => {
+                    entry.address.send_if_modified(|known| {
+                        let is_new = known != address;
+                        if is_new {
+                            known.clone_from(address);
+                        }
+                        is_new
+                    });
+                }
+                None => {
+                    entries.insert(*id, self.start(*id, address));
+                }
+            }
+        }
+    }
+
+    fn start(&self, node_id: u64, address: &str) -> Entry {
+        let stop = self.stop.child_token();
+        let (address_tx, address_rx) = watch::channel(address.to_owned());
+        let (state_tx, state_rx) = watch::channel(LinkState::Connecting);
+        let (calls_tx, calls_rx) = mpsc::channel(CALLS_MAX);
+        let queue = Arc::new(Queue::default());
+        let link = Link {
+            node_id,
+            settings: Arc::clone(&self.settings),
+            queue: Arc::clone(&queue),
+            address: address_rx.clone(),
+            state: state_tx,
+            inbox: self.inbox.clone(),
+            stop: stop.clone(),
+        };
+        let requests = Requests {
+            node_id,
+            settings: Arc::clone(&self.settings),
+            address: address_rx,
+            calls_rx,
+            stop: stop.clone(),
+        };
+        self.tasks.spawn(link.run());
+        self.tasks.spawn(requests.run());
+        Entry {
+            queue,
+            calls_tx,
+            address: address_tx,
+            state: state_rx,
+            stop,
+        }
+    }
+
+    pub(super) fn status(&self) -> Vec<LinkStatus> {
+        let entries = self.entries.lock();
+        let status = entries.iter().map(|(id, entry)| LinkStatus {
+            node_id: *id,
+            address: entry.address.borrow().clone(),
+            state: entry.state.borrow().clone(),
+            dropped: entry.queue.dropped(),
+        });
+        status.collect()
+    }
+
+    pub(super) fn request(
+        &self,
+        to: u64,
+        request: Bytes,
+    ) -> oneshot::Receiver<Result<Bytes, RequestError>> {
+        let (answer_tx, answer_rx) = oneshot::channel();
+        let call = Call { request, answer_tx };
+        let entries = self.entries.lock();
+        let refused = match entries.get(&to) {
+            Some(entry) => entry
+                .calls_tx
+                .try_send(call)
+                .err()
+                .map(|error| match error {
+                    mpsc::error::TrySendError::Full(call) => (call, RequestError::Overloaded),
+                    mpsc::error::TrySendError::Closed(call) => (call, RequestError::NotSent),
+                }),
+            None => Some((call, RequestError::NotSent)),
+        };
+        if let Some((call, error)) = refused {
+            // The receiver is right here.
+            let _ = call.answer_tx.send(Err(error));
+        }
+        answer_rx
+    }
+}
+
+/// The driver's end: puts messages into the queues.
+pub struct Sender {
+    links: Arc<Links>,
+}
+
+impl Sender {
+    pub(super) fn new(links: Arc<Links>) -> Sender {
+        Sender { links }
+    }
+}
+
+impl Peers for Sender {
+    fn send(&mut self, messages: Vec<Message>) {
+        let entries = self.links.entries.lock();
+        let bytes_max = self.links.settings.queue_bytes_max;
+        let mut previous = None;
+        for message in messages {
+            let to = message.to();
+            let Some(entry) = entries.get(&to) else {
+                continue;
+            };
+            if !entry.queue.push(message, bytes_max) {
+                self.links.inbox.unreachable(to);
+            }
+            // Messages come grouped by receiver; each group wakes its link once.
+            if previous != Some(to) {
+                if let Some(previous) = previous.and_then(|id| entries.get(&id)) {
+                    previous.queue.wake();
+                }
+                previous = Some(to);
+            }
+        }
+        if let Some(last) = previous.and_then(|id| entries.get(&id)) {
+            last.queue.wake();
+        }
+    }
+}
