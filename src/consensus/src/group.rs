@@ -7,7 +7,7 @@ use crate::core::{Core, CoreConfig};
 use crate::driver::{self, APPLIED_MAX, Driver, DriverEnd, Lines, REPORTS_MAX, Report, Stop};
 use crate::error::{FatalError, StartError, panic_message};
 use crate::handle::{Handle, Shared};
-use crate::identity::Keeper;
+use crate::identity::{self, Keeper};
 use crate::keeper::{self, Duty, KeeperThread};
 use crate::machine::StateMachine;
 use crate::peers::Links;
@@ -87,6 +87,7 @@ impl Group {
         let shared = Arc::new(Shared::new(
             &config,
             driver::status(&core, flushed_index, 0),
+            identity::founders(&stores.log)?,
         ));
         let identity = Arc::new(Mutex::new(identity));
         let state = stores.state.clone();

@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     /// See `Core::reads_locally`; the driver keeps it, a barrier passes at once while it is set.
     pub(crate) reads_locally: AtomicBool,
     pub(crate) stopping: AtomicBool,
+    /// The members that founded the cluster.
+    pub(crate) founders: Vec<u64>,
     pending_count: AtomicUsize,
     pending_bytes: AtomicUsize,
     count_max: usize,
@@ -66,8 +68,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: &Config, status: Status) -> Self {
+    pub(crate) fn new(config: &Config, status: Status, founders: Vec<u64>) -> Self {
         Shared {
+            founders,
             status: ArcSwap::from_pointee(status),
             counters: Counters::default(),
             reads_locally: AtomicBool::new(false),
@@ -296,6 +299,11 @@ impl<R: Send + 'static> Handle<R> {
     /// What the node knows of itself.
     pub fn status(&self) -> Arc<Status> {
         self.shared.status.load_full()
+    }
+
+    /// The members that founded the cluster: what every member's log begins with.
+    pub fn founders(&self) -> &[u64] {
+        &self.shared.founders
     }
 
     /// Counters and histograms.

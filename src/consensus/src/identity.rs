@@ -171,6 +171,16 @@ fn check_watermark(log: &LogStore, watermark: &Watermark) -> Result<(), StartErr
     Ok(())
 }
 
+/// The members that founded the cluster.
+pub(crate) fn founders(log: &LogStore) -> Result<Vec<u64>, StartError> {
+    match log.value(codec::FOUNDERS).map_err(StartError::Log)? {
+        Some(bytes) => codec::decode_conf_state(&bytes)
+            .map(|founders| founders.voters)
+            .map_err(|error| StartError::Core(error.into())),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// Stores the founding membership in a log that has none. It is never read again once the state
 /// holds a membership.
 fn save_founders(config: &Config, stores: &Stores, identity: &Identity) -> Result<(), StartError> {

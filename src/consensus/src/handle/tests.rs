@@ -38,7 +38,7 @@ fn shared(proposals_count_max: usize) -> Arc<Shared> {
         progress: Vec::new(),
         proposals_pending: 0,
     };
-    Arc::new(Shared::new(&config, status))
+    Arc::new(Shared::new(&config, status, vec![1]))
 }
 
 /// Notes what was pending when it was woken.

@@ -1,11 +1,14 @@
 //! Administration of the cluster on any member: the members, the leader, where each node stands. What needs
 //! the leader is carried out there, whichever member is asked.
 
+mod cluster;
 mod error;
 mod progress;
 mod unserved;
 mod view;
+mod wire;
 
+pub use cluster::Cluster;
 pub use error::AdminError;
 pub use progress::progress;
 pub use unserved::Unserved;

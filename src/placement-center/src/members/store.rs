@@ -102,6 +102,9 @@ impl Store {
             Admission::OlderIncarnation => return Announced::OlderIncarnation,
         }
         let mut record = record.clone();
+        let known = self.members.get(record.id);
+        // Not for the member itself to say.
+        record.stays_learner = known.is_some_and(|known| known.stays_learner);
         let bearer = self.members.named(&record.alias);
         let is_taken = bearer.is_some_and(|bearer| bearer.id != record.id);
         if is_taken {
@@ -130,6 +133,15 @@ impl Store {
             && self.members.get(added.id).is_none()
         {
             self.put(added.clone(), batch);
+        }
+        for (id, stays_learner) in [(context.demoted, true), (context.promoted, false)] {
+            if let Some(record) = self.members.get(id) {
+                let record = MemberRecord {
+                    stays_learner,
+                    ..record.clone()
+                };
+                self.put(record, batch);
+            }
         }
         let present = self.members.present.keys().copied();
         // A founder that never announced itself has no record, so the change names it too.

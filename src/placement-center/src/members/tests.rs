@@ -69,6 +69,7 @@ fn removal(id: u64) -> MembershipContext {
     MembershipContext {
         added: None,
         removed: id,
+        ..MembershipContext::default()
     }
 }
 
@@ -179,7 +180,7 @@ fn a_member_joins_with_the_change_that_adds_it() {
     };
     let context = MembershipContext {
         added: Some(joining.clone()),
-        removed: 0,
+        ..MembershipContext::default()
     };
     rig.reconfigure(&[1, 4], &[], context);
     assert_eq!(rig.members().get(4), Some(&joining));
@@ -222,4 +223,29 @@ fn malformed_records_change_nothing() {
         assert_eq!(rig.announce(&record), Announced::Malformed, "{record:?}");
     }
     assert_eq!(rig.members().iter().count(), 0);
+}
+
+#[test]
+fn a_demoted_member_stays_a_learner_until_it_is_promoted() {
+    let mut rig = Rig::new();
+    rig.announce(&record(1));
+    rig.announce(&record(2));
+    let demotion = MembershipContext {
+        demoted: 2,
+        ..MembershipContext::default()
+    };
+    rig.reconfigure(&[1, 2], &[], demotion);
+    let stays = |rig: &Rig| rig.members().get(2).map(|member| member.stays_learner);
+    assert_eq!(stays(&rig), Some(true));
+    rig.announce(&MemberRecord {
+        incarnation: 2,
+        ..record(2)
+    });
+    assert_eq!(stays(&rig), Some(true), "a restart does not change it");
+    let promotion = MembershipContext {
+        promoted: 2,
+        ..MembershipContext::default()
+    };
+    rig.reconfigure(&[1, 2], &[], promotion);
+    assert_eq!(stays(&rig), Some(false));
 }

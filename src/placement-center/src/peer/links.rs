@@ -4,7 +4,7 @@ use super::link::{Link, Queue};
 use super::requests::{CALLS_MAX, Call, RequestError, Requests};
 use super::settings::Settings;
 use bytes::Bytes;
-use consensus::{Message, PeerHandle, Peers};
+use consensus::{Message, PeerHandle};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -181,8 +181,9 @@ impl Sender {
     }
 }
 
-impl Peers for Sender {
-    fn send(&mut self, messages: Vec<Message>) {
+impl Sender {
+    /// Puts messages into the queues of their receivers; those of strangers are dropped.
+    pub fn send_all(&self, messages: Vec<Message>) {
         let entries = self.links.entries.lock();
         let bytes_max = self.links.settings.queue_bytes_max;
         let mut previous = None;

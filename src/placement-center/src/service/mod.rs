@@ -19,7 +19,7 @@ mod write;
 
 pub use deadline::Deadline;
 pub use errors::{Failure, Outcome};
-pub use write::{Alone, Forward, ForwardError, Forwarded};
+pub use write::{Alone, Forward, Forwarded};
 
 use crate::config::LimitsConfig;
 use crate::kv;

@@ -4,6 +4,7 @@
 use super::deadline::Cut;
 use super::{Context, Deadline, Failure, Outcome};
 use crate::machine::{self, Reply};
+use crate::peer::RequestError;
 use bytes::Bytes;
 use consensus::{PendingReply, ProposeError};
 use std::pin::Pin;
@@ -14,17 +15,8 @@ use tokio::sync::oneshot;
 /// Pause before a command that found no leader tries again, if nothing is heard of a new one.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Why a forwarded command has no reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForwardError {
-    /// It never left this node: not applied.
-    NotSent,
-    /// It may have arrived: unknown whether applied.
-    Unknown,
-}
-
 /// What comes back of a forwarded command.
-pub type Forwarded = oneshot::Receiver<Result<Bytes, ForwardError>>;
+pub type Forwarded = oneshot::Receiver<Result<Bytes, RequestError>>;
 
 /// Takes commands to other members.
 pub trait Forward: Send + Sync + 'static {
@@ -41,7 +33,7 @@ impl Forward for Alone {
     fn forward(&self, _to: u64, _command: Bytes) -> Forwarded {
         let (reply_tx, reply_rx) = oneshot::channel();
         // The receiver is right here.
-        let _ = reply_tx.send(Err(ForwardError::NotSent));
+        let _ = reply_tx.send(Err(RequestError::NotSent));
         reply_rx
     }
 }
@@ -65,8 +57,9 @@ impl Future for PendingWrite {
                 Pin::new(reply_rx).poll(task).map(|reply| match reply {
                     Ok(Ok(bytes)) => machine::decode_reply(bytes)
                         .unwrap_or(Err(ProposeError::OutcomeUnknown { leader })),
-                    Ok(Err(ForwardError::NotSent)) => Err(ProposeError::NotLeader { leader: None }),
-                    Ok(Err(ForwardError::Unknown)) | Err(_) => {
+                    Ok(Err(RequestError::NotSent)) => Err(ProposeError::NotLeader { leader: None }),
+                    Ok(Err(RequestError::Overloaded)) => Err(ProposeError::Overloaded),
+                    Ok(Err(RequestError::Unknown)) | Err(_) => {
                         Err(ProposeError::OutcomeUnknown { leader })
                     }
                 })
@@ -92,7 +85,7 @@ impl Context {
     }
 
     /// Proposes a command and waits for its reply.
-    pub(super) async fn write(&self, command: Bytes, deadline: Deadline) -> Result<Reply, Failure> {
+    pub(crate) async fn write(&self, command: Bytes, deadline: Deadline) -> Result<Reply, Failure> {
         self.check_size(&command)?;
         let leader_deadline = deadline.no_later_than(self.leader_wait);
         loop {

@@ -1,0 +1,484 @@
+//! Administration on a real node. What needs the leader goes there, whichever member is asked; the leader decides
+//! and proposes.
+
+use super::wire::{Ask, Told};
+use super::{
+    AddMember, Admin, AdminError, Answer, MemberRef, MemberRole, MemberView, MembersView, NodeStatus,
+    RestartCheck,
+};
+use crate::machine::{Published, Reply};
+use crate::members::{MemberRecord, Members};
+use crate::node::peers::{ADMINISTRATION, Requester};
+use bytes::Bytes;
+use consensus::{ChangeError, ChangeRefused, Handle, MemberChange, Role, TransferError};
+use prost::Message;
+use protocol::placement::internal::v1::{JoinReply, JoinRequest, MembershipContext};
+use std::time::Duration;
+use storage::StateStore;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// Pause before a request that found no leader looks again.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// What another member gets to say where it stands; one that is down must not hold up the answer.
+const STATUS_TIME: Duration = Duration::from_secs(2);
+/// Entries that a voter may lack and still take the place of one that is restarted.
+const RESTART_LAG_MAX: u64 = 1000;
+/// Ticks of silence after which a voter counts as gone.
+const SILENT_TICKS_MAX: u64 = 10;
+
+/// What the administration of a node works with.
+pub struct Cluster {
+    /// This member.
+    pub(crate) node_id: u64,
+    /// The cluster's id and name.
+    pub(crate) cluster_id: u64,
+    /// Its name.
+    pub(crate) cluster_name: String,
+    /// The consensus group.
+    pub(crate) handle: Handle<Reply>,
+    /// The read side of the state.
+    pub(crate) state: StateStore,
+    /// What the state machine shows.
+    pub(crate) published: Published,
+    /// The way to the other members.
+    pub(crate) requester: Requester,
+    /// Bound of every request.
+    pub(crate) request_timeout: Duration,
+    /// Heartbeat interval, to turn ticks into time.
+    pub(crate) heartbeat: Duration,
+}
+
+impl Cluster {
+    fn members(&self) -> std::sync::Arc<Members> {
+        self.published.members.members()
+    }
+
+    /// Asks the leader, here or elsewhere; waits for one while there is none.
+    async fn at_leader(&self, ask: Ask) -> Result<Told, AdminError> {
+        let deadline = Instant::now() + self.request_timeout;
+        loop {
+            let told = match self.handle.status().leader {
+                None => Told::NotLeader,
+                Some(leader) if leader == self.node_id => self.carry_out(ask.clone(), deadline).await,
+                Some(leader) => self.ask(leader, &ask, deadline).await?,
+            };
+            match told {
+                Told::NotLeader if Instant::now() < deadline => {
+                    let changed = timeout(RETRY_PAUSE, self.handle.leader_changed());
+                    let _ = timeout_at(deadline, changed).await;
+                }
+                Told::NotLeader => return Err(AdminError::NoLeader),
+                Told::Error(error) => return Err(error),
+                told => return Ok(told),
+            }
+        }
+    }
+
+    /// Asks one member.
+    async fn ask(&self, to: u64, ask: &Ask, deadline: Instant) -> Result<Told, AdminError> {
+        let unknown = |what: &str| AdminError::Unknown(format!("node {to} {what}"));
+        let answer = self.requester.request(to, ADMINISTRATION, &ask.encode());
+        match timeout_at(deadline, answer).await {
+            Ok(Ok(Ok(bytes))) => Told::decode(&bytes).ok_or_else(|| unknown("gave no answer we understand")),
+            Ok(Ok(Err(crate::peer::RequestError::Unknown))) | Ok(Err(_)) => {
+                Err(unknown("went away before it answered"))
+            }
+            // It did not leave this node, so another attempt is safe.
+            Ok(Ok(Err(_))) => Ok(Told::NotLeader),
+            Err(_) => Err(unknown("did not answer in time")),
+        }
+    }
+
+    /// Answers what another member asks.
+    pub(crate) async fn asked(&self, body: &[u8]) -> Bytes {
+        let deadline = Instant::now() + self.request_timeout;
+        match Ask::decode(body) {
+            Some(ask) => self.carry_out(ask, deadline).await.encode(),
+            None => Bytes::new(),
+        }
+    }
+
+    /// Answers a node that asks to join.
+    pub(crate) async fn join(&self, request: Bytes) -> Bytes {
+        let member = JoinRequest::decode(request).ok().and_then(|request| request.member);
+        let joined = match member {
+            Some(member) => {
+                let add = AddMember {
+                    id: member.id,
+                    alias: member.alias,
+                    peer_address: member.peer_address,
+                };
+                self.add(add).await.map(|_| ())
+            }
+            None => Err(AdminError::Refused("the request is not understood".to_owned())),
+        };
+        let reply = match joined {
+            Ok(()) => JoinReply {
+                cluster_id: self.cluster_id,
+                cluster_name: self.cluster_name.clone(),
+                founders: self.handle.founders().to_vec(),
+                members: self.members().iter().cloned().collect(),
+                refused: String::new(),
+            },
+            Err(error) => JoinReply {
+                refused: error.to_string(),
+                ..JoinReply::default()
+            },
+        };
+        reply.encode_to_vec().into()
+    }
+
+    /// Does here what is asked; what needs the leader is refused elsewhere.
+    async fn carry_out(&self, ask: Ask, deadline: Instant) -> Told {
+        if matches!(ask, Ask::Status) {
+            return Told::Status(self.own_status());
+        }
+        if self.handle.status().role != Role::Leader {
+            return Told::NotLeader;
+        }
+        let told = match ask {
+            Ask::Status => Ok(Told::Status(self.own_status())),
+            Ask::Members => Ok(Told::Members(self.view())),
+            Ask::Add(member) => self.add_here(member, deadline).await,
+            Ask::Remove(member) => self.remove_here(&member, deadline).await,
+            Ask::Promote(member) => self.promote_here(&member, deadline).await,
+            Ask::Demote(member) => self.demote_here(&member, deadline).await,
+            Ask::Transfer(to) => self.transfer_here(to.as_ref(), deadline).await,
+            Ask::Check(member) => self.check_here(&member).map(Told::Check),
+        };
+        told.unwrap_or_else(Told::Error)
+    }
+
+    /// The number of a member that a person named.
+    fn id_of(&self, member: &MemberRef) -> Result<u64, AdminError> {
+        let members = self.members();
+        let status = self.handle.status();
+        let found = match member {
+            // A founder that has not announced itself yet has no record and is a member nevertheless.
+            MemberRef::Id(id) => {
+                let mut known = status.voters.iter().chain(&status.learners);
+                known.find(|known| *known == id).copied()
+            }
+            MemberRef::Alias(alias) => members.named(alias).map(|member| member.id),
+        };
+        found.ok_or_else(|| AdminError::NotFound(member.clone()))
+    }
+
+    fn view_of(&self, id: u64) -> MemberView {
+        let status = self.handle.status();
+        let record = self.members().get(id).cloned().unwrap_or_default();
+        let role = match status.voters.contains(&id) {
+            _ if status.leader == Some(id) => MemberRole::Leader,
+            true => MemberRole::Voter,
+            false => MemberRole::Learner,
+        };
+        MemberView {
+            id,
+            role,
+            alias: record.alias,
+            peer_address: record.peer_address,
+            client_urls: record.client_urls,
+            http_url: record.http_url,
+            instance: hex(&record.instance),
+            progress: super::progress(&status, id, self.heartbeat),
+        }
+    }
+
+    fn view(&self) -> MembersView {
+        let status = self.handle.status();
+        let mut ids: Vec<u64> = status.voters.iter().chain(&status.learners).copied().collect();
+        ids.sort_unstable();
+        MembersView {
+            leader: status.leader,
+            term: status.term,
+            members: ids.into_iter().map(|id| self.view_of(id)).collect(),
+        }
+    }
+
+    /// Makes a change and waits for it.
+    async fn change(
+        &self,
+        change: MemberChange,
+        context: MembershipContext,
+        deadline: Instant,
+    ) -> Result<Option<Told>, AdminError> {
+        let change = self
+            .handle
+            .change_members(vec![change], context.encode_to_vec().into());
+        match timeout_at(deadline, change).await {
+            Ok(Ok(_)) => Ok(None),
+            Ok(Err(ChangeError::Refused(ChangeRefused::NotLeader { .. })))
+            | Ok(Err(ChangeError::Superseded { .. })) => Ok(Some(Told::NotLeader)),
+            Ok(Err(ChangeError::Refused(ChangeRefused::Leads))) => {
+                // Leadership is on its way to another member, which can do it then.
+                let _ = timeout_at(deadline, self.handle.leader_changed()).await;
+                Ok(Some(Told::NotLeader))
+            }
+            Ok(Err(ChangeError::Refused(ChangeRefused::Pending))) | Ok(Err(ChangeError::Overloaded)) => {
+                Err(AdminError::Busy)
+            }
+            Ok(Err(ChangeError::Refused(refused))) => Err(AdminError::Refused(refused.to_string())),
+            Ok(Err(error @ (ChangeError::OutcomeUnknown | ChangeError::Stopping))) => {
+                Err(AdminError::Unknown(error.to_string()))
+            }
+            Err(_) => Err(AdminError::Unknown("the change takes longer than a request may".to_owned())),
+        }
+    }
+
+    async fn add_here(&self, member: AddMember, deadline: Instant) -> Result<Told, AdminError> {
+        let refused = |text: String| Err(AdminError::Refused(text));
+        let members = self.members();
+        let id = member.id;
+        if let Err(reason) = crate::config::check_reachable(&member.peer_address) {
+            return refused(format!("{} is no address of a member: {reason}", member.peer_address));
+        }
+        if !member.alias.is_empty()
+            && let Err(reason) = crate::config::check_alias(&member.alias)
+        {
+            return refused(format!("{} is no name of a member: {reason}", member.alias));
+        }
+        if members.was_removed(id) {
+            return refused(format!("the number {id} belonged to a member that was removed; take another"));
+        }
+        if let Some(known) = members.get(id) {
+            // The same node asks again, because the first answer was lost.
+            if known.peer_address == member.peer_address && known.instance.is_empty() {
+                return Ok(Told::Member(self.view_of(id)));
+            }
+            return refused(format!("the number {id} belongs to a member; take another"));
+        }
+        let same_address = members.iter().find(|known| known.peer_address == member.peer_address);
+        if let Some(known) = same_address {
+            return refused(format!("{} is the address of node {}", member.peer_address, known.id));
+        }
+        // A name is a convenience: one that is taken does not keep a node from joining.
+        let alias = match members.named(&member.alias) {
+            Some(_) => String::new(),
+            None => member.alias,
+        };
+        let context = MembershipContext {
+            added: Some(MemberRecord {
+                id,
+                alias,
+                peer_address: member.peer_address,
+                ..MemberRecord::default()
+            }),
+            ..MembershipContext::default()
+        };
+        let change = MemberChange::AddLearner(id);
+        let elsewhere = self.change(change, context, deadline).await?;
+        Ok(elsewhere.unwrap_or_else(|| Told::Member(self.view_of(id))))
+    }
+
+    async fn remove_here(&self, member: &MemberRef, deadline: Instant) -> Result<Told, AdminError> {
+        let id = self.id_of(member)?;
+        let context = MembershipContext {
+            removed: id,
+            ..MembershipContext::default()
+        };
+        let elsewhere = self.change(MemberChange::Remove(id), context, deadline).await?;
+        Ok(elsewhere.unwrap_or(Told::Done))
+    }
+
+    async fn promote_here(&self, member: &MemberRef, deadline: Instant) -> Result<Told, AdminError> {
+        let id = self.id_of(member)?;
+        let context = MembershipContext {
+            promoted: id,
+            ..MembershipContext::default()
+        };
+        let elsewhere = self.change(MemberChange::AddVoter(id), context, deadline).await?;
+        Ok(elsewhere.unwrap_or_else(|| Told::Member(self.view_of(id))))
+    }
+
+    async fn demote_here(&self, member: &MemberRef, deadline: Instant) -> Result<Told, AdminError> {
+        let id = self.id_of(member)?;
+        let context = MembershipContext {
+            demoted: id,
+            ..MembershipContext::default()
+        };
+        let elsewhere = self.change(MemberChange::Demote(id), context, deadline).await?;
+        Ok(elsewhere.unwrap_or_else(|| Told::Member(self.view_of(id))))
+    }
+
+    async fn transfer_here(
+        &self,
+        to: Option<&MemberRef>,
+        deadline: Instant,
+    ) -> Result<Told, AdminError> {
+        let to = to.map(|member| self.id_of(member)).transpose()?;
+        if to == Some(self.node_id) {
+            return Ok(Told::Leader(self.node_id));
+        }
+        match timeout_at(deadline, self.handle.transfer_leader(to)).await {
+            Ok(Ok(leader)) => Ok(Told::Leader(leader)),
+            Ok(Err(TransferError::NotLeader { .. })) => Ok(Told::NotLeader),
+            Ok(Err(error)) => Err(AdminError::Refused(error.to_string())),
+            Err(_) => Err(AdminError::Unknown("the hand-over takes longer than a request may".to_owned())),
+        }
+    }
+
+    /// Whether the others keep a quorum, and keep up, while a member is away.
+    fn check_here(&self, member: &MemberRef) -> Result<RestartCheck, AdminError> {
+        let id = self.id_of(member)?;
+        let status = self.handle.status();
+        let mut reasons = Vec::new();
+        let mut steady = 0;
+        for voter in status.voters.iter().filter(|voter| **voter != id) {
+            let progress = status.progress.iter().find(|peer| peer.node_id == *voter);
+            let is_silent = progress.is_none_or(|peer| {
+                peer.silent_ticks.is_none_or(|ticks| ticks > SILENT_TICKS_MAX)
+            });
+            let lag = progress.map_or(0, |peer| status.last_index.saturating_sub(peer.matched));
+            if *voter != self.node_id && is_silent {
+                reasons.push(format!("node {voter} does not answer"));
+            } else if lag > RESTART_LAG_MAX {
+                reasons.push(format!("node {voter} lacks {lag} entries"));
+            } else {
+                steady += 1;
+            }
+        }
+        let quorum = status.voters.len() / 2 + 1;
+        let votes = status.voters.contains(&id);
+        let may_restart = !votes || steady >= quorum;
+        if !may_restart {
+            reasons.push(format!(
+                "without node {id}, {steady} of {} voters would be left, and {quorum} are needed",
+                status.voters.len()
+            ));
+        }
+        if !status.outgoing.is_empty() {
+            reasons.push("a change of membership is under way".to_owned());
+        }
+        Ok(RestartCheck {
+            member: id,
+            may_restart: may_restart && status.outgoing.is_empty(),
+            reasons,
+        })
+    }
+
+    fn own_status(&self) -> NodeStatus {
+        let status = self.handle.status();
+        let applied = self.state.applied();
+        let role = match status.role {
+            Role::Follower => "follower",
+            Role::PreCandidate => "pre_candidate",
+            Role::Candidate => "candidate",
+            Role::Leader => "leader",
+        };
+        let alias = self.members().get(self.node_id).map(|member| member.alias.clone());
+        NodeStatus {
+            node_id: self.node_id,
+            alias: alias.unwrap_or_default(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            role: role.to_owned(),
+            leader: status.leader,
+            term: status.term,
+            first_index: status.first_index,
+            last_index: status.last_index,
+            committed_index: status.committed_index,
+            applied_index: applied.index,
+            oldest_entry_age_ms: None,
+            chain_hash: format!("{:016x}", applied.chain_hash),
+            revision: self.published.kv.revision(),
+        }
+    }
+
+    async fn status_of(&self, id: u64) -> Result<NodeStatus, String> {
+        if id == self.node_id {
+            return Ok(self.own_status());
+        }
+        let deadline = Instant::now() + STATUS_TIME;
+        match self.ask(id, &Ask::Status, deadline).await {
+            Ok(Told::Status(status)) => Ok(status),
+            Ok(_) => Err("it cannot be reached".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The leader answered something else than was asked.
+fn strange() -> AdminError {
+    AdminError::Unknown("the leader gave the answer of another request".to_owned())
+}
+
+impl Admin for Cluster {
+    fn members(&self) -> Answer<'_, MembersView> {
+        Box::pin(async {
+            match self.at_leader(Ask::Members).await? {
+                Told::Members(view) => Ok(view),
+                _ => Err(strange()),
+            }
+        })
+    }
+
+    fn add(&self, member: AddMember) -> Answer<'_, MemberView> {
+        Box::pin(self.member(Ask::Add(member)))
+    }
+
+    fn remove(&self, member: MemberRef) -> Answer<'_, ()> {
+        Box::pin(async {
+            match self.at_leader(Ask::Remove(member)).await? {
+                Told::Done => Ok(()),
+                _ => Err(strange()),
+            }
+        })
+    }
+
+    fn promote(&self, member: MemberRef) -> Answer<'_, MemberView> {
+        Box::pin(self.member(Ask::Promote(member)))
+    }
+
+    fn demote(&self, member: MemberRef) -> Answer<'_, MemberView> {
+        Box::pin(self.member(Ask::Demote(member)))
+    }
+
+    fn transfer(&self, to: Option<MemberRef>) -> Answer<'_, u64> {
+        Box::pin(async {
+            match self.at_leader(Ask::Transfer(to)).await? {
+                Told::Leader(leader) => Ok(leader),
+                _ => Err(strange()),
+            }
+        })
+    }
+
+    fn check(&self, member: MemberRef) -> Answer<'_, RestartCheck> {
+        Box::pin(async {
+            match self.at_leader(Ask::Check(member)).await? {
+                Told::Check(check) => Ok(check),
+                _ => Err(strange()),
+            }
+        })
+    }
+
+    fn status(&self) -> Answer<'_, NodeStatus> {
+        Box::pin(std::future::ready(Ok(self.own_status())))
+    }
+
+    fn status_all(&self) -> Answer<'_, Vec<(MemberView, Result<NodeStatus, String>)>> {
+        Box::pin(async {
+            // Without a leader this node's own view has to do: that is when people look.
+            let view = match self.at_leader(Ask::Members).await {
+                Ok(Told::Members(view)) => view,
+                _ => self.view(),
+            };
+            let asked = view.members.into_iter().map(|member| async {
+                let status = self.status_of(member.id).await;
+                (member, status)
+            });
+            Ok(futures::future::join_all(asked).await)
+        })
+    }
+}
+
+impl Cluster {
+    async fn member(&self, ask: Ask) -> Result<MemberView, AdminError> {
+        match self.at_leader(ask).await? {
+            Told::Member(view) => Ok(view),
+            _ => Err(strange()),
+        }
+    }
+}
