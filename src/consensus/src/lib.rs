@@ -37,7 +37,7 @@ pub mod simulation;
 
 pub use config::Config;
 pub use control::{ChangeError, TransferError};
-pub use core::{MemberChange, Message, MessageError, Position};
+pub use core::{ChangeRefused, MemberChange, Message, MessageError, Position};
 pub use error::{FatalError, ProposeError, ReadError, StartError};
 pub use group::Group;
 pub use handle::{Handle, PendingReply};

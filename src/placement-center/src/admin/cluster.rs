@@ -3,8 +3,8 @@
 
 use super::wire::{Ask, Told};
 use super::{
-    AddMember, Admin, AdminError, Answer, MemberRef, MemberRole, MemberView, MembersView, NodeStatus,
-    RestartCheck,
+    AddMember, Admin, AdminError, Answer, MemberRef, MemberRole, MemberView, MembersView,
+    NodeStatus, RestartCheck,
 };
 use crate::machine::{Published, Reply};
 use crate::members::{MemberRecord, Members};
@@ -59,7 +59,9 @@ impl Cluster {
         loop {
             let told = match self.handle.status().leader {
                 None => Told::NotLeader,
-                Some(leader) if leader == self.node_id => self.carry_out(ask.clone(), deadline).await,
+                Some(leader) if leader == self.node_id => {
+                    self.carry_out(ask.clone(), deadline).await
+                }
                 Some(leader) => self.ask(leader, &ask, deadline).await?,
             };
             match told {
@@ -79,7 +81,9 @@ impl Cluster {
         let unknown = |what: &str| AdminError::Unknown(format!("node {to} {what}"));
         let answer = self.requester.request(to, ADMINISTRATION, &ask.encode());
         match timeout_at(deadline, answer).await {
-            Ok(Ok(Ok(bytes))) => Told::decode(&bytes).ok_or_else(|| unknown("gave no answer we understand")),
+            Ok(Ok(Ok(bytes))) => {
+                Told::decode(&bytes).ok_or_else(|| unknown("gave no answer we understand"))
+            }
             Ok(Ok(Err(crate::peer::RequestError::Unknown))) | Ok(Err(_)) => {
                 Err(unknown("went away before it answered"))
             }
@@ -100,7 +104,9 @@ impl Cluster {
 
     /// Answers a node that asks to join.
     pub(crate) async fn join(&self, request: Bytes) -> Bytes {
-        let member = JoinRequest::decode(request).ok().and_then(|request| request.member);
+        let member = JoinRequest::decode(request)
+            .ok()
+            .and_then(|request| request.member);
         let joined = match member {
             Some(member) => {
                 let add = AddMember {
@@ -110,7 +116,9 @@ impl Cluster {
                 };
                 self.add(add).await.map(|_| ())
             }
-            None => Err(AdminError::Refused("the request is not understood".to_owned())),
+            None => Err(AdminError::Refused(
+                "the request is not understood".to_owned(),
+            )),
         };
         let reply = match joined {
             Ok(()) => JoinReply {
@@ -180,13 +188,18 @@ impl Cluster {
             client_urls: record.client_urls,
             http_url: record.http_url,
             instance: hex(&record.instance),
-            progress: super::progress(&status, id, self.heartbeat),
+            progress: super::progress(&status, self.heartbeat).remove(&id),
         }
     }
 
     fn view(&self) -> MembersView {
         let status = self.handle.status();
-        let mut ids: Vec<u64> = status.voters.iter().chain(&status.learners).copied().collect();
+        let mut ids: Vec<u64> = status
+            .voters
+            .iter()
+            .chain(&status.learners)
+            .copied()
+            .collect();
         ids.sort_unstable();
         MembersView {
             leader: status.leader,
@@ -214,14 +227,15 @@ impl Cluster {
                 let _ = timeout_at(deadline, self.handle.leader_changed()).await;
                 Ok(Some(Told::NotLeader))
             }
-            Ok(Err(ChangeError::Refused(ChangeRefused::Pending))) | Ok(Err(ChangeError::Overloaded)) => {
-                Err(AdminError::Busy)
-            }
+            Ok(Err(ChangeError::Refused(ChangeRefused::Pending)))
+            | Ok(Err(ChangeError::Overloaded)) => Err(AdminError::Busy),
             Ok(Err(ChangeError::Refused(refused))) => Err(AdminError::Refused(refused.to_string())),
             Ok(Err(error @ (ChangeError::OutcomeUnknown | ChangeError::Stopping))) => {
                 Err(AdminError::Unknown(error.to_string()))
             }
-            Err(_) => Err(AdminError::Unknown("the change takes longer than a request may".to_owned())),
+            Err(_) => Err(AdminError::Unknown(
+                "the change takes longer than a request may".to_owned(),
+            )),
         }
     }
 
@@ -230,7 +244,10 @@ impl Cluster {
         let members = self.members();
         let id = member.id;
         if let Err(reason) = crate::config::check_reachable(&member.peer_address) {
-            return refused(format!("{} is no address of a member: {reason}", member.peer_address));
+            return refused(format!(
+                "{} is no address of a member: {reason}",
+                member.peer_address
+            ));
         }
         if !member.alias.is_empty()
             && let Err(reason) = crate::config::check_alias(&member.alias)
@@ -238,7 +255,9 @@ impl Cluster {
             return refused(format!("{} is no name of a member: {reason}", member.alias));
         }
         if members.was_removed(id) {
-            return refused(format!("the number {id} belonged to a member that was removed; take another"));
+            return refused(format!(
+                "the number {id} belonged to a member that was removed; take another"
+            ));
         }
         if let Some(known) = members.get(id) {
             // The same node asks again, because the first answer was lost.
@@ -247,9 +266,14 @@ impl Cluster {
             }
             return refused(format!("the number {id} belongs to a member; take another"));
         }
-        let same_address = members.iter().find(|known| known.peer_address == member.peer_address);
+        let same_address = members
+            .iter()
+            .find(|known| known.peer_address == member.peer_address);
         if let Some(known) = same_address {
-            return refused(format!("{} is the address of node {}", member.peer_address, known.id));
+            return refused(format!(
+                "{} is the address of node {}",
+                member.peer_address, known.id
+            ));
         }
         // A name is a convenience: one that is taken does not keep a node from joining.
         let alias = match members.named(&member.alias) {
@@ -276,17 +300,25 @@ impl Cluster {
             removed: id,
             ..MembershipContext::default()
         };
-        let elsewhere = self.change(MemberChange::Remove(id), context, deadline).await?;
+        let elsewhere = self
+            .change(MemberChange::Remove(id), context, deadline)
+            .await?;
         Ok(elsewhere.unwrap_or(Told::Done))
     }
 
-    async fn promote_here(&self, member: &MemberRef, deadline: Instant) -> Result<Told, AdminError> {
+    async fn promote_here(
+        &self,
+        member: &MemberRef,
+        deadline: Instant,
+    ) -> Result<Told, AdminError> {
         let id = self.id_of(member)?;
         let context = MembershipContext {
             promoted: id,
             ..MembershipContext::default()
         };
-        let elsewhere = self.change(MemberChange::AddVoter(id), context, deadline).await?;
+        let elsewhere = self
+            .change(MemberChange::AddVoter(id), context, deadline)
+            .await?;
         Ok(elsewhere.unwrap_or_else(|| Told::Member(self.view_of(id))))
     }
 
@@ -296,7 +328,9 @@ impl Cluster {
             demoted: id,
             ..MembershipContext::default()
         };
-        let elsewhere = self.change(MemberChange::Demote(id), context, deadline).await?;
+        let elsewhere = self
+            .change(MemberChange::Demote(id), context, deadline)
+            .await?;
         Ok(elsewhere.unwrap_or_else(|| Told::Member(self.view_of(id))))
     }
 
@@ -313,7 +347,9 @@ impl Cluster {
             Ok(Ok(leader)) => Ok(Told::Leader(leader)),
             Ok(Err(TransferError::NotLeader { .. })) => Ok(Told::NotLeader),
             Ok(Err(error)) => Err(AdminError::Refused(error.to_string())),
-            Err(_) => Err(AdminError::Unknown("the hand-over takes longer than a request may".to_owned())),
+            Err(_) => Err(AdminError::Unknown(
+                "the hand-over takes longer than a request may".to_owned(),
+            )),
         }
     }
 
@@ -326,7 +362,8 @@ impl Cluster {
         for voter in status.voters.iter().filter(|voter| **voter != id) {
             let progress = status.progress.iter().find(|peer| peer.node_id == *voter);
             let is_silent = progress.is_none_or(|peer| {
-                peer.silent_ticks.is_none_or(|ticks| ticks > SILENT_TICKS_MAX)
+                peer.silent_ticks
+                    .is_none_or(|ticks| ticks > SILENT_TICKS_MAX)
             });
             let lag = progress.map_or(0, |peer| status.last_index.saturating_sub(peer.matched));
             if *voter != self.node_id && is_silent {
@@ -365,7 +402,10 @@ impl Cluster {
             Role::Candidate => "candidate",
             Role::Leader => "leader",
         };
-        let alias = self.members().get(self.node_id).map(|member| member.alias.clone());
+        let alias = self
+            .members()
+            .get(self.node_id)
+            .map(|member| member.alias.clone());
         NodeStatus {
             node_id: self.node_id,
             alias: alias.unwrap_or_default(),

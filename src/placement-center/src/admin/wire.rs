@@ -36,7 +36,9 @@ pub(super) enum Told {
 
 impl Ask {
     pub(super) fn encode(&self) -> Bytes {
-        serde_json::to_vec(self).expect("plain data has a JSON form").into()
+        serde_json::to_vec(self)
+            .expect("plain data has a JSON form")
+            .into()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Ask> {
@@ -46,7 +48,9 @@ impl Ask {
 
 impl Told {
     pub(super) fn encode(&self) -> Bytes {
-        serde_json::to_vec(self).expect("plain data has a JSON form").into()
+        serde_json::to_vec(self)
+            .expect("plain data has a JSON form")
+            .into()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Told> {

@@ -13,7 +13,9 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// The cluster does not take this node for the member it says it is.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum NotAMember {
-    #[error("node {0} was removed from the cluster; join with a new node_id on an empty data directory")]
+    #[error(
+        "node {0} was removed from the cluster; join with a new node_id on an empty data directory"
+    )]
     Removed(u64),
     #[error(
         "member {0} has another data directory: if the disk of this node was wiped, remove the member and join with a \
@@ -46,7 +48,9 @@ pub(super) async fn announce(
         match announced {
             Ok(Reply::Announce(Announced::Accepted)) => break,
             Ok(Reply::Announce(Announced::AliasTaken)) => {
-                log::warn!("another member has the same node_alias; this one is known by its node_id {id} alone");
+                log::warn!(
+                    "another member has the same node_alias; this one is known by its node_id {id} alone"
+                );
                 break;
             }
             Ok(Reply::Announce(Announced::Removed)) => return Err(NotAMember::Removed(id)),

@@ -11,11 +11,12 @@ pub enum StartError {
     /// The configuration cannot work.
     #[error("check the configuration")]
     Config(#[from] Invalid),
-    /// More founding members than this version serves.
-    #[error(
-        "nodes lists {0} founding members: several founding members are not served yet by this version; list this node alone"
-    )]
-    SeveralFounders(usize),
+    /// No member took this node in.
+    #[error("join the cluster")]
+    Join(#[from] crate::peer::JoinError),
+    /// The system has no random numbers to give.
+    #[error("draw a random number")]
+    Random(#[source] std::io::Error),
     /// A listener could not be handed to the runtime.
     #[error("take over the {listener} listener")]
     Listener {

@@ -12,6 +12,8 @@ pub struct Listeners {
     pub grpc: TcpListener,
     /// The HTTP API.
     pub http: TcpListener,
+    /// The other members.
+    pub peer: TcpListener,
 }
 
 /// Where a node listens.
@@ -21,6 +23,8 @@ pub struct Addresses {
     pub grpc: SocketAddr,
     /// The HTTP API.
     pub http: SocketAddr,
+    /// The other members.
+    pub peer: SocketAddr,
 }
 
 /// A socket that could not be bound.
@@ -37,7 +41,7 @@ pub struct BindError {
 }
 
 impl Listeners {
-    /// Binds both ports of the configuration; port 0 takes a free one.
+    /// Binds all ports of the configuration; port 0 takes a free one.
     ///
     /// # Errors
     /// The first port that could not be bound.
@@ -45,6 +49,7 @@ impl Listeners {
         Ok(Listeners {
             grpc: bind("grpc_port", config.addr, config.grpc_port)?,
             http: bind("http_port", config.addr, config.http_port)?,
+            peer: bind("peer_port", config.peer_addr, config.peer_port)?,
         })
     }
 
@@ -56,6 +61,7 @@ impl Listeners {
         Ok(Addresses {
             grpc: self.grpc.local_addr()?,
             http: self.http.local_addr()?,
+            peer: self.peer.local_addr()?,
         })
     }
 }
@@ -78,6 +84,7 @@ mod tests {
         let config = Config {
             grpc_port: 0,
             http_port: 0,
+            peer_port: 0,
             ..Config::default()
         };
         let first = Listeners::bind(&config).expect("free ports");

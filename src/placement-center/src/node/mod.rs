@@ -3,19 +3,25 @@
 //! Owns the order of start and of shutdown and every task of the process. Where the configuration and
 //! the signals come from belongs to the program that embeds the node.
 
+mod announce;
 mod error;
+mod founding;
 pub mod identity;
 mod listeners;
+pub(crate) mod peers;
+mod promotion;
 mod start;
 mod tasks;
 
 pub use error::{NotReady, RunError, StartError};
 pub use listeners::{Addresses, BindError, Listeners};
 
+use crate::admin::{Admin, Cluster};
 use crate::config::Config;
 use crate::http::LogLevel;
 use crate::machine::Reply;
-use consensus::{FatalError, Group, Handle};
+use consensus::{FatalError, Group, Handle, Role};
+use peers::Requester;
 use std::sync::Arc;
 use std::time::Duration;
 use tasks::{TaskEnd, Tasks};
@@ -39,6 +45,9 @@ pub struct Node {
     shutdown_timeout: Duration,
     handle: Handle<Reply>,
     group: Group,
+    requester: Requester,
+    cluster: Arc<Cluster>,
+    hand_over_time: Duration,
     tasks: Tasks,
     stop: CancellationToken,
     cut: CancellationToken,
@@ -69,6 +78,16 @@ impl Node {
     /// Where the node listens; the real ports where the configuration said 0.
     pub fn addresses(&self) -> Addresses {
         self.addresses
+    }
+
+    /// Where this node stands in its group.
+    pub fn status(&self) -> Arc<consensus::Status> {
+        self.handle.status()
+    }
+
+    /// The administration of the cluster.
+    pub fn admin(&self) -> Arc<dyn Admin> {
+        self.cluster.clone()
     }
 
     /// Tells, also while the node runs, when it answers requests.
@@ -112,6 +131,20 @@ impl Node {
         }
     }
 
+    /// Lets another member lead while this one still serves: what arrives meanwhile is forwarded, so that nobody
+    /// waits for an election.
+    async fn hand_over(&self) {
+        let status = self.handle.status();
+        if status.role != Role::Leader || status.voters.len() < 2 {
+            return;
+        }
+        match timeout(self.hand_over_time, self.handle.transfer_leader(None)).await {
+            Ok(Ok(leader)) => log::info!("node {leader} leads from now on"),
+            Ok(Err(error)) => log::warn!("leadership was not handed over: {error}"),
+            Err(_) => log::warn!("leadership was not handed over in time"),
+        }
+    }
+
     /// Stops the node: no new connections or requests, requests in flight finish, what is left at half
     /// of `time` is answered with "stopping", the state is flushed, every task is joined.
     ///
@@ -121,6 +154,7 @@ impl Node {
     pub async fn shutdown(mut self, time: Duration) -> Result<(), RunError> {
         let deadline = Instant::now() + time;
         log::info!("stopping: no new requests, those in flight get {time:?}");
+        self.hand_over().await;
         self.stop.cancel();
         let drained = timeout(time / DRAIN_SHARE, self.tasks.join()).await;
         if drained.is_err() {
@@ -131,6 +165,9 @@ impl Node {
             .saturating_duration_since(Instant::now())
             .max(FLUSH_TIME_MIN);
         let stopped = self.group.shutdown(flush_time).await;
+        if let Some(transport) = self.requester.transport() {
+            transport.shutdown().await;
+        }
         if timeout(CLOSE_TIME, self.tasks.join()).await.is_err() {
             log::warn!("connections whose clients do not read are closed");
         }

@@ -81,12 +81,7 @@ pub(super) struct NodeHost {
 impl Host for NodeHost {
     fn admit(&self, hello: &Hello) -> Result<(), String> {
         let members = self.members.members();
-        match members.admit(
-            hello.from,
-            &hello.instance,
-            hello.incarnation,
-            hello.boot,
-        ) {
+        match members.admit(hello.from, &hello.instance, hello.incarnation, hello.boot) {
             Admission::Admitted => Ok(()),
             Admission::Removed => Err(format!(
                 "node {} was removed from the cluster; join with a new node_id",
@@ -177,7 +172,10 @@ pub(super) struct Removed(u64);
 fn addresses(bootstrap: &BTreeMap<u64, String>, members: &Members) -> BTreeMap<u64, String> {
     let mut addresses = bootstrap.clone();
     addresses.retain(|id, _| !members.was_removed(*id));
-    for member in members.iter().filter(|member| !member.peer_address.is_empty()) {
+    for member in members
+        .iter()
+        .filter(|member| !member.peer_address.is_empty())
+    {
         addresses.insert(member.id, member.peer_address.clone());
     }
     addresses

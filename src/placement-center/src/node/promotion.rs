@@ -119,13 +119,19 @@ mod tests {
 
     #[test]
     fn a_learner_that_keeps_up_is_promoted_after_a_while() {
-        assert_eq!(looks_until_promoted(&status(LAG_MAX, Some(1))), Some(STEADY_LOOKS));
+        assert_eq!(
+            looks_until_promoted(&status(LAG_MAX, Some(1))),
+            Some(STEADY_LOOKS)
+        );
     }
 
     #[test]
     fn a_learner_that_lags_or_is_silent_is_not() {
         assert_eq!(looks_until_promoted(&status(LAG_MAX + 1, Some(1))), None);
-        assert_eq!(looks_until_promoted(&status(0, Some(SILENT_TICKS_MAX + 1))), None);
+        assert_eq!(
+            looks_until_promoted(&status(0, Some(SILENT_TICKS_MAX + 1))),
+            None
+        );
         assert_eq!(looks_until_promoted(&status(0, None)), None);
         let follower = Status {
             role: Role::Follower,
@@ -145,7 +151,10 @@ mod tests {
         for _ in 1..STEADY_LOOKS {
             assert_eq!(steadiness.look(&status(0, Some(1)), |_| false), None);
         }
-        assert_eq!(steadiness.look(&status(LAG_MAX + 1, Some(1)), |_| false), None);
+        assert_eq!(
+            steadiness.look(&status(LAG_MAX + 1, Some(1)), |_| false),
+            None
+        );
         assert_eq!(steadiness.look(&status(0, Some(1)), |_| false), None);
     }
 

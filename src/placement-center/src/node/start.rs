@@ -1,31 +1,38 @@
 //! The order of a start. Everything that can refuse comes before the first listener accepts.
 
+use super::announce::announce;
 use super::error::StartError;
-use super::identity::cluster_id;
+use super::founding::{self, Founding};
+use super::peers::{LateSender, NodeHost, Requester, follow_members};
+use super::promotion::promote;
 use super::tasks::Tasks;
 use super::{Addresses, Listeners, Node};
-use crate::admin::Unserved;
+use crate::admin::Cluster;
 use crate::config::Config;
 use crate::http::{self, LogLevel};
 use crate::machine::{self, Machine, Published, Reply};
+use crate::members::MemberRecord;
+use crate::peer::{self, Transport};
 use crate::service::{self, Context, Identity};
-use consensus::{Group, Handle, Links};
+use consensus::{Group, Handle, Links, PeerHandle, peer_channel};
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
-use storage::{DataDir, OpenOptions, StateStore};
+use storage::{DataDir, OpenOptions, StateStore, Stores};
 use tokio_util::sync::CancellationToken;
 
 /// Election timeouts that a request waits for a leader: one to notice that the old one is gone, one to elect,
 /// and one for the time of an election that nobody won.
 const LEADER_WAIT_ELECTIONS: u32 = 3;
 
-/// Storage and consensus of a node, opened.
+/// Storage and consensus of a node, running.
 struct Opened {
     handle: Handle<Reply>,
     group: Group,
     state: StateStore,
     published: Published,
+    sender: LateSender,
+    inbox: PeerHandle,
 }
 
 pub(super) async fn start(
@@ -37,43 +44,73 @@ pub(super) async fn start(
     if !config.is_founded() {
         config.validate_founding()?;
     }
-    if config.nodes.len() > 1 {
-        return Err(StartError::SeveralFounders(config.nodes.len()));
-    }
-    let cluster_id = cluster_id(&config.cluster_name, &config.nodes);
     let addresses = listeners
         .addresses()
         .map_err(|source| StartError::Listener {
-            listener: "gRPC or HTTP",
+            listener: "gRPC, HTTP or peer",
             source,
         })?;
     let grpc_listener = into_tokio("gRPC", listeners.grpc)?;
     let http_listener = into_tokio("HTTP", listeners.http)?;
-    let opened = open(config.clone(), cluster_id).await?;
+    let record = record(&config, addresses);
+    let (directory, stores) = blocking(config.clone(), |config| open_stores(&config)).await?;
+    let founding = founding::find(&config, directory.identity(), &record.peer_address).await?;
+    let group_config = group_config(&config, &founding)?;
+    let runtime = tokio::runtime::Handle::current();
+    let opened = blocking(group_config, move |config| {
+        let _entered = runtime.enter();
+        start_group(config, directory, stores)
+    })
+    .await?;
 
     let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-    let shutdown_timeout = config.limits.shutdown_timeout;
+    let requester = Requester::default();
+    let cluster = Arc::new(cluster(&config, &founding, &opened, &requester));
+    let record = connect(&config, record, listeners.peer, &opened, &cluster)?;
     let context = Context::new(service::Parts {
         handle: opened.handle.clone(),
-        state: opened.state,
-        published: opened.published,
-        identity: identity(&config, cluster_id, addresses),
+        state: opened.state.clone(),
+        published: opened.published.clone(),
+        identity: Identity {
+            cluster_id: founding.cluster_id,
+            node_id: config.node_id,
+            alias: config.node_alias.clone(),
+            cluster_name: config.cluster_name.clone(),
+            client_urls: record.client_urls.clone(),
+            peer_urls: vec![format!("http://{}", record.peer_address)],
+        },
         limits: config.limits.clone(),
         quota_bytes: config.storage.quota_bytes,
-        forward: Arc::new(service::Alone),
+        forward: Arc::new(requester.clone()),
         leader_wait: LEADER_WAIT_ELECTIONS * config.raft.election,
         cut: cut.clone(),
     });
+    let shutdown_timeout = config.limits.shutdown_timeout;
+    let hand_over_time = config.raft.election;
     let bounds = http::Bounds::with_connections(config.limits.connections_max);
+    let node_id = config.node_id;
     let shared = http::Shared::new(http::Parts {
         config: Arc::new(config),
         context: Arc::clone(&context),
         addresses,
-        admin: Arc::new(Unserved),
+        admin: cluster.clone(),
         log_level,
         cut: cut.clone(),
     });
     let mut tasks = Tasks::default();
+    let members = Arc::clone(&opened.published.members);
+    let following = follow_members(
+        node_id,
+        founding.addresses,
+        Arc::clone(&members),
+        requester.clone(),
+        stop.clone(),
+    );
+    tasks.spawn("members", following);
+    let announcing = announce(Arc::clone(&context), record, stop.clone());
+    tasks.spawn("announcement", announcing);
+    let promoting = promote(opened.handle.clone(), members, stop.clone());
+    tasks.spawn("promotion", promoting);
     tasks.spawn(
         "gRPC",
         service::server::serve(grpc_listener, context, stop.clone().cancelled_owned()),
@@ -86,29 +123,103 @@ pub(super) async fn start(
     Ok(Node {
         addresses,
         shutdown_timeout,
+        hand_over_time,
         handle: opened.handle,
         group: opened.group,
+        requester,
+        cluster,
         tasks,
         stop,
         cut,
     })
 }
 
-/// What clients are told about this node. They reach it at the addresses that are bound, which the
-/// configuration does not know where it says port 0.
-fn identity(config: &Config, cluster_id: u64, addresses: Addresses) -> Identity {
-    let peer_urls = config
-        .nodes
-        .get(&config.node_id)
-        .map(|address| format!("http://{address}"));
-    Identity {
-        cluster_id,
-        node_id: config.node_id,
+/// What this node says of itself. It is reached at the addresses that are bound, which the configuration does not
+/// know where it says port 0, unless it names others.
+fn record(config: &Config, addresses: Addresses) -> MemberRecord {
+    let advertise = &config.advertise;
+    let founded = config.nodes.get(&config.node_id);
+    let peer_address = advertise
+        .peer
+        .clone()
+        .or_else(|| founded.filter(|_| config.join.is_empty()).cloned())
+        .unwrap_or_else(|| addresses.peer.to_string());
+    let url = |named: &Option<String>, bound: std::net::SocketAddr| {
+        let address = named.clone().unwrap_or_else(|| bound.to_string());
+        match address.contains("://") {
+            true => address,
+            false => format!("http://{address}"),
+        }
+    };
+    MemberRecord {
+        id: config.node_id,
         alias: config.node_alias.clone(),
-        cluster_name: config.cluster_name.clone(),
-        client_urls: vec![format!("http://{}", addresses.grpc)],
-        peer_urls: peer_urls.into_iter().collect(),
+        peer_address,
+        client_urls: vec![url(&advertise.client, addresses.grpc)],
+        http_url: url(&advertise.http, addresses.http),
+        ..MemberRecord::default()
     }
+}
+
+fn cluster(
+    config: &Config,
+    founding: &Founding,
+    opened: &Opened,
+    requester: &Requester,
+) -> Cluster {
+    Cluster {
+        node_id: config.node_id,
+        cluster_id: founding.cluster_id,
+        cluster_name: config.cluster_name.clone(),
+        handle: opened.handle.clone(),
+        state: opened.state.clone(),
+        published: opened.published.clone(),
+        requester: requester.clone(),
+        request_timeout: config.limits.request_timeout,
+        heartbeat: config.raft.heartbeat,
+    }
+}
+
+/// Starts the transport; from here on the group talks to the others. Returns the node's record with what its
+/// data directory adds.
+fn connect(
+    config: &Config,
+    record: MemberRecord,
+    listener: TcpListener,
+    opened: &Opened,
+    cluster: &Arc<Cluster>,
+) -> Result<MemberRecord, StartError> {
+    let (instance, incarnation) = opened.group.instance();
+    let boot = peer::random().map_err(StartError::Random)?;
+    let settings = peer::Settings {
+        node_id: config.node_id,
+        cluster_id: cluster.cluster_id,
+        token: config.cluster_token.clone(),
+        instance: instance.to_be_bytes(),
+        incarnation,
+        boot: u64::from_be_bytes(boot),
+        queue_bytes_max: config.raft.peer_queue_bytes,
+        dead_after: config.raft.election,
+    };
+    let record = MemberRecord {
+        instance: settings.instance.to_vec().into(),
+        incarnation,
+        boot: settings.boot,
+        ..record
+    };
+    let host = Arc::new(NodeHost {
+        handle: opened.handle.clone(),
+        members: Arc::clone(&opened.published.members),
+        cluster: Arc::clone(cluster),
+    });
+    let started = Transport::start(settings, listener, host, opened.inbox.clone());
+    let (transport, sender) = started.map_err(|source| StartError::Listener {
+        listener: "peer",
+        source,
+    })?;
+    opened.sender.set(sender);
+    cluster.requester.set(transport);
+    Ok(record)
 }
 
 fn into_tokio(
@@ -124,10 +235,17 @@ fn into_tokio(
     })
 }
 
-/// Locks, opens and replays off the runtime's workers: all of it blocks on the disk.
-async fn open(config: Config, cluster_id: u64) -> Result<Opened, StartError> {
-    match tokio::task::spawn_blocking(move || open_blocking(&config, cluster_id)).await {
-        Ok(opened) => opened,
+/// Runs what blocks on the disk off the runtime's workers.
+async fn blocking<C, T>(
+    input: C,
+    work: impl FnOnce(C) -> Result<T, StartError> + Send + 'static,
+) -> Result<T, StartError>
+where
+    C: Send + 'static,
+    T: Send + 'static,
+{
+    match tokio::task::spawn_blocking(move || work(input)).await {
+        Ok(done) => done,
         Err(error) => Err(match error.try_into_panic() {
             Ok(panic) => StartError::Panicked(http::panic_text(panic.as_ref()).to_owned()),
             Err(error) => StartError::Panicked(error.to_string()),
@@ -135,49 +253,60 @@ async fn open(config: Config, cluster_id: u64) -> Result<Opened, StartError> {
     }
 }
 
-fn open_blocking(config: &Config, cluster_id: u64) -> Result<Opened, StartError> {
+/// Locks and opens the data directory.
+fn open_stores(config: &Config) -> Result<(DataDir, Stores), StartError> {
     let options = OpenOptions {
         state_families: machine::FAMILIES,
         block_cache_bytes: config.storage.block_cache_bytes,
         write_buffer_bytes: config.storage.write_buffer_bytes,
     };
-    let (directory, stores) =
-        DataDir::open(&config.data_path, &options).map_err(|source| StartError::Open {
-            path: config.data_path.clone(),
-            source,
-        })?;
+    DataDir::open(&config.data_path, &options).map_err(|source| StartError::Open {
+        path: config.data_path.clone(),
+        source,
+    })
+}
+
+/// Loads the state and starts the group; replay goes on behind it.
+fn start_group(
+    config: consensus::Config,
+    directory: DataDir,
+    stores: Stores,
+) -> Result<Opened, StartError> {
     let state = stores.state.clone();
     let (machine, published) = Machine::open(&state).map_err(StartError::Machine)?;
-    let (handle, group) = Group::start(
-        group_config(config, cluster_id),
-        directory,
-        stores,
-        machine,
-        Links::none(),
-    )?;
+    let (inbox, peer_inbox) = peer_channel();
+    let sender = LateSender::default();
+    let links = Links {
+        peers: Box::new(sender.clone()),
+        inbox: peer_inbox,
+    };
+    let (handle, group) = Group::start(config, directory, stores, machine, links)?;
     Ok(Opened {
         handle,
         group,
         state,
         published,
+        sender,
+        inbox,
     })
 }
 
-fn group_config(config: &Config, cluster_id: u64) -> consensus::Config {
-    consensus::Config {
+fn group_config(config: &Config, founding: &Founding) -> Result<consensus::Config, StartError> {
+    let new_instance = peer::random().map_err(StartError::Random)?;
+    Ok(consensus::Config {
         node_id: config.node_id,
-        founding_voters: config.nodes.keys().copied().collect(),
-        joining: false,
-        new_instance: 1,
-        cluster_id,
+        founding_voters: founding.founders.clone(),
+        joining: founding.joining,
+        new_instance: u128::from_be_bytes(new_instance),
+        cluster_id: founding.cluster_id,
         heartbeat: config.raft.heartbeat,
         election: config.raft.election,
         // Clusters that run side by side should not hold their elections in step.
-        seed: cluster_id,
+        seed: founding.cluster_id,
         proposals_count_max: config.limits.proposals_count_max,
         proposals_bytes_max: config.limits.proposals_bytes_max,
         command_bytes_max: config.limits.request_bytes_max,
         log_retention_entries: config.raft.log_retention_entries,
         log_retention_bytes: config.raft.log_retention_bytes,
-    }
+    })
 }

@@ -5,7 +5,6 @@ use super::{Listeners, Node, RunError, StartError};
 use crate::config::Config;
 use crate::http::FacadeLevel;
 use crate::http::tests::client::{PATIENCE, get, read_answer, send};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +17,7 @@ fn config(directory: &Path) -> Config {
         data_path: directory.join("data"),
         grpc_port: 0,
         http_port: 0,
+        peer_port: 0,
         ..Config::default()
     }
 }
@@ -75,18 +75,6 @@ async fn a_second_node_on_the_same_directory_is_refused() {
 #[tokio::test]
 async fn what_cannot_work_is_refused_before_the_disk_is_touched() {
     let directory = tempfile::tempdir().expect("a directory");
-    let several = BTreeMap::from([(1, "127.0.0.1:1".to_owned()), (2, "127.0.0.1:2".to_owned())]);
-    let refused = start(Config {
-        nodes: several,
-        ..config(directory.path())
-    })
-    .await;
-    let error = refused.err().expect("several founders");
-    assert!(matches!(error, StartError::SeveralFounders(2)), "{error:?}");
-    assert!(
-        error.to_string().contains("not served yet by this version"),
-        "{error}"
-    );
     let refused = start(Config {
         node_id: 0,
         ..config(directory.path())
@@ -102,7 +90,7 @@ async fn what_cannot_work_is_refused_before_the_disk_is_touched() {
 }
 
 #[tokio::test]
-async fn a_directory_of_another_cluster_is_refused() {
+async fn a_directory_of_another_node_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     start_ready(config(directory.path()))
         .await
@@ -110,14 +98,14 @@ async fn a_directory_of_another_cluster_is_refused() {
         .await
         .expect("a clean stop");
     let other = Config {
-        cluster_name: "other".to_owned(),
+        node_id: 2,
         ..config(directory.path())
     };
-    let error = start(other).await.err().expect("another cluster");
+    let error = start(other).await.err().expect("another node");
     assert!(
         matches!(
             error,
-            StartError::Group(consensus::StartError::WrongCluster { .. })
+            StartError::Group(consensus::StartError::WrongNode { .. })
         ),
         "{error:?}"
     );
@@ -302,3 +290,5 @@ async fn a_request_that_outlasts_the_drain_is_told_that_the_node_stops() {
         (503, "stopping")
     );
 }
+
+mod cluster;

@@ -197,7 +197,7 @@ pub(super) async fn until(mut condition: impl FnMut() -> bool) {
     .await;
 }
 
-pub(super) fn put(key: impl Into<Bytes>, value: impl Into<Bytes>) -> PutRequest {
+pub(crate) fn put(key: impl Into<Bytes>, value: impl Into<Bytes>) -> PutRequest {
     PutRequest {
         key: key.into(),
         value: value.into(),

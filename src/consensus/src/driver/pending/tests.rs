@@ -45,7 +45,11 @@ fn proposed() -> (Pending<u64>, Position, Vec<Reply>) {
         log_retention_bytes: 1000,
     };
     let mut core = core();
-    let shared = Arc::new(Shared::new(&config, crate::driver::status(&core, 0, 0), vec![1]));
+    let shared = Arc::new(Shared::new(
+        &config,
+        crate::driver::status(&core, 0, 0),
+        vec![1],
+    ));
     let (handle, mut inbox) = Handle::new(shared);
     let replies = (0..2)
         .map(|_| handle.submit(bytes::Bytes::from_static(b"c")).unwrap())
