@@ -5,8 +5,7 @@ use crate::counters::Counters;
 use crate::mutant::Mutant;
 use crate::options::Options;
 use crate::queue::{Micros, SECOND};
-use crate::world::{Plants, Setup, World};
-use consensus::core::CoreConfig;
+use crate::world::{Setup, World};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What to simulate.
@@ -20,8 +19,6 @@ pub struct Plan {
     pub keep_text: bool,
     /// A bug to plant in the driver.
     pub mutant: Option<Mutant>,
-    /// Changes the configuration of every core, to plant a bug there.
-    pub tamper: fn(&mut CoreConfig),
 }
 
 impl Plan {
@@ -32,7 +29,6 @@ impl Plan {
             duration: 60 * SECOND,
             keep_text: false,
             mutant: None,
-            tamper: |_| {},
         }
     }
 }
@@ -62,10 +58,7 @@ pub fn simulate(plan: &Plan) -> Outcome {
         seed: plan.seed,
         duration: plan.duration,
         keep_text: plan.keep_text,
-        plants: Plants {
-            mutant: plan.mutant,
-            tamper: plan.tamper,
-        },
+        mutant: plan.mutant,
     };
     match catch_unwind(AssertUnwindSafe(|| World::new(&setup).run())) {
         Ok(end) => Outcome {

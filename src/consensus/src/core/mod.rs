@@ -17,6 +17,8 @@ mod election;
 mod inspect;
 mod logger;
 mod message;
+#[cfg(feature = "mutants")]
+pub mod mutation;
 mod open;
 mod progress;
 mod reads;
@@ -122,7 +124,11 @@ impl Core {
         let conf_state = log.conf_state().clone();
         let hard_state = log.hard_state().clone();
         log.settled(config.applied.index);
-        let raw = RawNode::new(&config.raft(), log, &logger::logger())?;
+        #[cfg(not(feature = "mutants"))]
+        let raft_config = config.raft();
+        #[cfg(feature = "mutants")]
+        let raft_config = config.raft_mutated(hard_state.commit);
+        let raw = RawNode::new(&raft_config, log, &logger::logger())?;
         let mut core = Core {
             raw,
             reads: Reads::new(config.origin()),
@@ -332,6 +338,10 @@ impl Core {
     }
 
     fn refuse_unless_leader(&self) -> Result<(), ProposalRefused> {
+        #[cfg(feature = "mutants")]
+        if mutation::is_planted(mutation::Mutation::ProposalForwarded) {
+            return Ok(());
+        }
         // raft-rs 0.7 forwards a follower's proposal and reports success; the caller would wait for
         // an index that never comes.
         if self.raw.raft.state == StateRole::Leader && self.raw.raft.lead_transferee.is_none() {
@@ -385,6 +395,10 @@ impl Core {
             return Err(StepError::Sender(node_id));
         }
         let seen = self.reads_seen.entry(node_id).or_default();
+        #[cfg(feature = "mutants")]
+        if mutation::is_planted(mutation::Mutation::ReadContextReused) {
+            return Ok(());
+        }
         if (epoch, counter) <= *seen {
             return Err(StepError::Entries);
         }
@@ -402,6 +416,10 @@ impl Core {
     }
 
     fn fix_election_timeout(&mut self) {
+        #[cfg(feature = "mutants")]
+        if mutation::is_planted(mutation::Mutation::ElectionTimeoutKept) {
+            return;
+        }
         let raft = &mut self.raw.raft;
         let draw = Draw {
             seed: self.config.seed,

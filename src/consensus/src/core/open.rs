@@ -62,6 +62,20 @@ impl CoreConfig {
             ..raft::Config::default()
         }
     }
+
+    /// The configuration, with a planted bug if there is one.
+    #[cfg(feature = "mutants")]
+    pub(super) fn raft_mutated(&self, commit: u64) -> raft::Config {
+        use super::mutation::{Mutation, is_planted};
+        let mut config = self.raft();
+        if is_planted(Mutation::ReadByLease) {
+            config.read_only_option = ReadOnlyOption::LeaseBased;
+        }
+        if is_planted(Mutation::AppliedIsCommit) {
+            config.applied = commit;
+        }
+        config
+    }
 }
 
 /// Why log and state cannot be opened together.
@@ -169,6 +183,10 @@ pub(super) fn open_log(config: &CoreConfig, store: LogStore) -> Result<LogView, 
             entry: last_term,
             hard_state: hard_state_term,
         });
+    }
+    #[cfg(feature = "mutants")]
+    if super::mutation::is_planted(super::mutation::Mutation::CommitNotRaised) {
+        return Ok(log);
     }
     log.set_commit(commit.max(applied.index));
     Ok(log)

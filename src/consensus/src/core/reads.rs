@@ -118,6 +118,10 @@ impl Reads {
     /// Bytes for a new request; no two are ever equal, across members and restarts.
     pub(crate) fn next_context(&mut self) -> (u64, Vec<u8>) {
         self.counter += 1;
+        #[cfg(feature = "mutants")]
+        if super::mutation::is_planted(super::mutation::Mutation::ReadContextReused) {
+            self.counter = 1;
+        }
         let mut context = Vec::with_capacity(CONTEXT_BYTES);
         for part in [self.origin.node_id, self.origin.incarnation, self.counter] {
             context.extend_from_slice(&part.to_be_bytes());
@@ -138,6 +142,10 @@ impl Reads {
 
     /// The round an answer ends, if it may be believed.
     pub(crate) fn answered(&mut self, context: &[u8], reign: Reign) -> Option<ReadRound> {
+        #[cfg(feature = "mutants")]
+        if super::mutation::is_planted(super::mutation::Mutation::ReadAnswerUnchecked) {
+            return self.rounds.pop_first().map(|(_, round)| round.round);
+        }
         let counter = self.counter_of(context)?;
         let round = self
             .rounds

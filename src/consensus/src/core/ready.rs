@@ -62,6 +62,8 @@ impl Core {
         let read_states = ready.take_read_states();
         let committed = ready.take_committed_entries();
         let messages = pieces(ready.take_persisted_messages()).collect();
+        #[cfg(feature = "mutants")]
+        let messages = mutation::released_early(&mut self.effects, messages);
         self.persist_ready(&mut ready, messages);
         // The entries are readable through the log by now, which raft-rs relies on from here on.
         self.raw.advance_append_async(ready);

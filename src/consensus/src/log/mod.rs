@@ -158,6 +158,10 @@ impl LogView {
             "truncation stays within the log"
         );
         self.boundary_term = self.term_at(first - 1)?;
+        #[cfg(feature = "mutants")]
+        if crate::core::mutation::is_planted(crate::core::mutation::Mutation::BoundaryForgotten) {
+            self.boundary_term = 0;
+        }
         self.first_index = first;
         Ok(codec::encode_boundary(self.boundary_term))
     }
@@ -187,6 +191,8 @@ impl LogView {
 
     /// Entries of `low..high` while they stay within `bytes_max` encoded bytes, at least one.
     fn read(&self, low: u64, high: u64, bytes_max: u64) -> Result<Vec<Entry>, LogError> {
+        #[cfg(feature = "mutants")]
+        let low = crate::core::mutation::read_from(low, high);
         let mut entries = Vec::new();
         let mut bytes = 0_u64;
         let cached_from = self.cache.first_index().unwrap_or(u64::MAX);

@@ -81,14 +81,7 @@ impl Running {
         if self.proposals.is_empty() {
             return;
         }
-        if self.core.role() != Role::Leader {
-            let leader = self.core.leader();
-            for id in std::mem::take(&mut self.proposals) {
-                self.redirect(around, id, leader);
-            }
-            return;
-        }
-        if self.writes.len() >= WRITES_IN_FLIGHT_MAX {
+        if self.core.role() == Role::Leader && self.writes.len() >= WRITES_IN_FLIGHT_MAX {
             return;
         }
         let elapsed = i64::try_from(around.now / MILLI).unwrap_or(i64::MAX);

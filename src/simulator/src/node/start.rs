@@ -37,7 +37,6 @@ impl Node {
         if around.is_planted(Mutant::AppliedTwice) && core_config.applied.index > 1 {
             core_config.applied = one_before(&stores)?;
         }
-        (around.plants.tamper)(&mut core_config);
         let applied = core_config.applied;
         let core = Core::open(core_config, stores.log.clone())
             .map_err(|error| Halt::Refused(format!("{error}: {error:?}")))?;

@@ -11,7 +11,7 @@ use crate::options::{Fault, Options};
 use crate::queue::{Micros, Queue};
 use crate::trace::{Trace, digest};
 use bytes::Bytes;
-use consensus::core::{Committed, Core, CoreConfig, Message};
+use consensus::core::{Committed, Core, Message};
 
 /// Entries a leader may go back too far.
 const PROBED_MAX: u64 = 100;
@@ -76,14 +76,6 @@ pub(crate) enum Event {
     Settle,
 }
 
-/// What is planted, and where.
-#[derive(Clone, Copy)]
-pub(crate) struct Plants {
-    pub(crate) mutant: Option<Mutant>,
-    /// Changes how each core is configured.
-    pub(crate) tamper: fn(&mut CoreConfig),
-}
-
 /// Everything but the nodes.
 pub(crate) struct Around {
     pub(crate) now: Micros,
@@ -94,7 +86,7 @@ pub(crate) struct Around {
     pub(crate) check: Checker,
     pub(crate) counters: Counters,
     pub(crate) trace: Trace,
-    pub(crate) plants: Plants,
+    pub(crate) mutant: Option<Mutant>,
     /// The faults are over.
     pub(crate) healed: bool,
     /// Applied index each node keeps whatever happens.
@@ -107,7 +99,7 @@ impl Around {
     }
 
     pub(crate) fn is_planted(&self, mutant: Mutant) -> bool {
-        self.plants.mutant == Some(mutant)
+        self.mutant == Some(mutant)
     }
 
     /// A message leaves node number `from`.

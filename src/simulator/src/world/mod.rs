@@ -6,11 +6,12 @@ mod around;
 mod faults;
 mod settle;
 
-pub(crate) use around::{Around, Event, Plants, Run};
+pub(crate) use around::{Around, Event, Run};
 
 use crate::check::{Checker, Violation, learnt};
 use crate::counters::{Count, Counters};
 use crate::dice::Dice;
+use crate::mutant::Mutant;
 use crate::network::Network;
 use crate::node::{Node, TICK};
 use crate::ops::{Answer, Op, OpId};
@@ -33,7 +34,7 @@ pub(crate) struct Setup {
     /// Length of the phase of faults.
     pub(crate) duration: Micros,
     pub(crate) keep_text: bool,
-    pub(crate) plants: Plants,
+    pub(crate) mutant: Option<Mutant>,
 }
 
 /// What a run came to.
@@ -87,7 +88,7 @@ impl World {
             check: Checker::new(disks),
             counters,
             trace: Trace::new(setup.keep_text),
-            plants: setup.plants,
+            mutant: setup.mutant,
             healed: false,
             flushed: vec![0; options.voters],
             options,
