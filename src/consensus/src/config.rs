@@ -18,7 +18,8 @@ pub struct Config {
     pub cluster_id: u64,
     /// Heartbeat interval, which is also the length of a tick.
     pub heartbeat: Duration,
-    /// Shortest election timeout; the longest is twice that.
+    /// Time without a leader after which an election may start; the longest wait for one is half as much again
+    /// with up to five voters.
     pub election: Duration,
     /// Seed of the deterministic election timeouts.
     pub seed: u64,
@@ -32,6 +33,23 @@ pub struct Config {
     pub log_retention_entries: u64,
     /// Bytes of log kept behind the flushed applied index, whichever bound is reached first.
     pub log_retention_bytes: u64,
+    /// When the group acts by itself.
+    pub tuning: Tuning,
+}
+
+/// When the group acts without being asked. The defaults suit any cluster; tests shorten them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// How long a snapshot may be on its way to a member.
+    pub snapshot_timeout: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Tuning {
+            snapshot_timeout: Duration::from_secs(900),
+        }
+    }
 }
 
 impl Config {
@@ -58,6 +76,12 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// Ticks in `time`, at least one.
+    pub(crate) fn ticks(&self, time: Duration) -> u32 {
+        let ticks = time.as_nanos().div_ceil(self.heartbeat.as_nanos().max(1));
+        u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
     }
 
     /// Ticks of the shortest election timeout.

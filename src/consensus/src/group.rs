@@ -4,7 +4,9 @@
 use crate::apply::{self, Apply};
 use crate::config::Config;
 use crate::core::{Core, CoreConfig};
-use crate::driver::{self, APPLIED_MAX, Driver, DriverEnd, Lines, REPORTS_MAX, Report, Stop};
+use crate::driver::{
+    self, APPLIED_MAX, Driver, DriverEnd, Lines, Ports, REPORTS_MAX, Report, Stop,
+};
 use crate::error::{FatalError, StartError, panic_message};
 use crate::handle::{Handle, Shared};
 use crate::identity::{self, Keeper};
@@ -96,7 +98,12 @@ impl Group {
         let driver = {
             // The driver's ticker needs the runtime.
             let _entered = runtime.enter();
-            Driver::new(&config, core, Arc::clone(&shared), inbox, lines, links)
+            let ports = Ports {
+                inbox,
+                lines,
+                links,
+            };
+            Driver::new(&config, core, Arc::clone(&shared), ports)
         };
         let driver = DriverTask(Some(runtime.spawn(driver.run())));
         let rest = Rest {
@@ -199,6 +206,7 @@ fn open_core(config: &Config, stores: &Stores, incarnation: u64) -> Result<Core,
         incarnation,
         seed: config.seed,
         election_ticks: config.election_ticks(),
+        snapshot_ticks_max: config.ticks(config.tuning.snapshot_timeout),
         uncommitted_bytes_max: config.proposals_bytes_max as u64 + UNCOMMITTED_SLACK_BYTES,
         applied: stores.state.applied(),
         conf_state: stores.conf_state.clone(),

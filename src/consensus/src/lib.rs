@@ -35,7 +35,7 @@ pub mod payload;
 mod peers;
 pub mod simulation;
 
-pub use config::Config;
+pub use config::{Config, Tuning};
 pub use control::{ChangeError, TransferError};
 pub use core::{ChangeRefused, MemberChange, Message, MessageError, Position};
 pub use error::{FatalError, ProposeError, ReadError, StartError};

@@ -46,6 +46,8 @@ pub(crate) struct Receiver {
     /// Whether it leads its term; answers to a leader mean nothing to others, such as a leader that
     /// restarted without the entries it had sent.
     pub(crate) leads: bool,
+    /// The leader of its term, 0 while it knows none.
+    pub(crate) leader: u64,
 }
 
 pub(crate) fn check(message: &Message, receiver: Receiver) -> Result<(), StepError> {
@@ -117,11 +119,17 @@ fn check_kind(message: &Message, kind: MessageType, receiver: Receiver) -> Resul
         | Kind::MsgRequestVote
         | Kind::MsgRequestVoteResponse
         | Kind::MsgRequestPreVote
-        | Kind::MsgRequestPreVoteResponse
-        | Kind::MsgTransferLeader
-        | Kind::MsgTimeoutNow => {}
-        // Proposals are never forwarded; the rest is local to a node, or a snapshot.
-        Kind::MsgHup
+        | Kind::MsgRequestPreVoteResponse => {}
+        // It starts an election at once, without asking whether one is needed: only the leader of the term,
+        // which hands over, may say so. A late one would depose its successor.
+        Kind::MsgTimeoutNow => {
+            if message.term != receiver.term || message.from != receiver.leader {
+                return Err(StepError::Sender(message.from));
+            }
+        }
+        // Neither proposals nor transfers are ever forwarded; the rest is local to a node, or a snapshot.
+        Kind::MsgTransferLeader
+        | Kind::MsgHup
         | Kind::MsgBeat
         | Kind::MsgPropose
         | Kind::MsgSnapshot

@@ -1,31 +1,45 @@
 //! Election timeouts as a pure function, so that a simulation of the core is exact. raft-rs 0.7
 //! draws them from the thread's random generator at every change of role or term; the core
 //! overwrites what it drew after each input.
+//!
+//! They are not random at all: the members that may campaign take turns. Two that fire in the same
+//! tick split the vote, and a wide range that makes this unlikely makes every election slow. Which
+//! timeout a member has is no matter of safety, so members that see different memberships or
+//! leaders, and collide, lose an election and nothing else.
 
-use raft::StateRole;
+/// Ticks between two members in line, if there is room: time enough to win an election.
+const SPACING_TICKS_MAX: usize = 2;
 
 /// What the timeout depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draw {
     pub(crate) seed: u64,
-    pub(crate) node_id: u64,
     pub(crate) term: u64,
-    pub(crate) role: StateRole,
+    /// Place of this member among those that may campaign, in order of their ids.
+    pub(crate) place: usize,
+    /// How many those are.
+    pub(crate) members: usize,
 }
 
-/// A timeout of `ticks_min..ticks_max` for this draw.
-pub(crate) fn timeout_ticks(draw: Draw, ticks_min: usize, ticks_max: usize) -> usize {
+/// A timeout for this draw, of `election_ticks..2 * election_ticks` as raft-rs wants it, and of the first
+/// half of that as long as there is room for all members.
+///
+/// The first in line waits one tick more than `election_ticks`: only then do all others, whose ticks are at
+/// most one apart from its own, hold the old leader for gone too and answer it.
+pub(crate) fn timeout_ticks(draw: Draw, election_ticks: usize) -> usize {
     assert!(
-        ticks_min < ticks_max,
+        election_ticks >= 2,
         "the configuration leaves a choice of timeouts"
     );
-    let span = (ticks_max - ticks_min) as u64;
-    let mut word = draw.seed;
-    for part in [draw.node_id, draw.term, draw.role as u64] {
-        word = scramble(word ^ part);
-    }
-    let offset = usize::try_from(word % span).expect("the offset is below a usize");
-    ticks_min + offset
+    let members = draw.members.max(1);
+    let half = election_ticks.div_ceil(2).max(2);
+    let first = usize::from(election_ticks > half);
+    let span = half.max(members).min(election_ticks - first);
+    let spacing = ((span - 1) / (members - 1).max(1)).clamp(1, SPACING_TICKS_MAX);
+    let shift = scramble(draw.seed ^ scramble(draw.term)) % members as u64;
+    let shift = usize::try_from(shift).expect("the shift is below the number of members");
+    let turn = (draw.place + shift) % members;
+    election_ticks + first + (turn * spacing) % span
 }
 
 /// Spreads every input bit over the whole word (the finaliser of splitmix64).
@@ -41,30 +55,54 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    fn draw(node_id: u64, term: u64) -> usize {
-        timeout_ticks(
-            Draw {
-                seed: 42,
-                node_id,
-                term,
-                role: StateRole::Follower,
-            },
-            10,
-            20,
-        )
+    fn draws(members: usize, term: u64, election_ticks: usize) -> Vec<usize> {
+        let draw = |place| Draw {
+            seed: 42,
+            term,
+            place,
+            members,
+        };
+        (0..members)
+            .map(|place| timeout_ticks(draw(place), election_ticks))
+            .collect()
     }
 
     #[test]
-    fn a_timeout_is_within_its_bounds_and_spread() {
-        let seen: BTreeSet<_> = (0..200).map(|term| draw(1, term)).collect();
-        assert_eq!(seen.first(), Some(&10));
-        assert_eq!(seen.last(), Some(&19));
-        assert_eq!(seen.len(), 10);
+    fn no_two_members_fire_together_and_none_waits_long() {
+        for members in 1..=9 {
+            for term in 0..50 {
+                let ticks = draws(members, term, 10);
+                let distinct: BTreeSet<_> = ticks.iter().copied().collect();
+                assert_eq!(distinct.len(), members, "{ticks:?} in term {term}");
+                assert_eq!(distinct.first(), Some(&11), "someone is first");
+                let latest = if members <= 5 { 15 } else { 10 + members };
+                assert!(distinct.last() <= Some(&latest), "{ticks:?}");
+            }
+        }
     }
 
     #[test]
-    fn nodes_differ_and_repeat_themselves() {
-        assert!((0..20).any(|term| draw(1, term) != draw(2, term)));
-        assert!((0..20).all(|term| draw(3, term) == draw(3, term)));
+    fn the_first_in_line_has_time_to_win() {
+        let mut ticks = draws(2, 1, 10);
+        ticks.sort_unstable();
+        assert_eq!(ticks, [11, 13]);
+    }
+
+    #[test]
+    fn the_members_take_turns() {
+        let first = |term| draws(3, term, 10).iter().position(|ticks| *ticks == 11);
+        let firsts: BTreeSet<_> = (0..20).map(first).collect();
+        assert_eq!(firsts.len(), 3);
+    }
+
+    #[test]
+    fn any_configuration_gives_what_raft_takes() {
+        for election_ticks in 2..30 {
+            for members in 1..=9 {
+                for ticks in draws(members, 7, election_ticks) {
+                    assert!((election_ticks..2 * election_ticks).contains(&ticks));
+                }
+            }
+        }
     }
 }

@@ -45,7 +45,7 @@ use raft::{RawNode, StateRole};
 use raft_prost::Message as _;
 use reads::{Reads, Reign};
 use ready::Outstanding;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use storage::LogStore;
 
 /// Bytes of entries handed out for application and not yet reported as applied, beyond which the core
@@ -87,6 +87,14 @@ pub enum MemberChange {
     Remove(u64),
 }
 
+/// What the election timeout depends on, besides the membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Occasion {
+    term: u64,
+    role: StateRole,
+    leader: u64,
+}
+
 /// A raft-rs node behind our own interface; see the module.
 pub struct Core {
     raw: RawNode<LogView>,
@@ -110,6 +118,8 @@ pub struct Core {
     ticks: u64,
     /// When each member was last heard of, in ticks.
     heard: BTreeMap<u64, u64>,
+    /// What the election timeout was last computed from, and what came out.
+    election: Option<(Occasion, usize)>,
     effects: Effects,
 }
 
@@ -145,6 +155,7 @@ impl Core {
             time_ms,
             ticks: 0,
             heard: BTreeMap::new(),
+            election: None,
             effects: Effects::default(),
             conf_state,
             config,
@@ -181,6 +192,7 @@ impl Core {
             term: self.raw.raft.term,
             last_index: self.last_index(),
             leads: self.role() == Role::Leader,
+            leader: self.raw.raft.leader_id,
         };
         check::check(&message, receiver)?;
         let is_append = message.msg_type == MessageType::MsgAppend as i32;
@@ -205,7 +217,13 @@ impl Core {
             self.time_ms = self.time_ms.max(newest);
         }
         let from = message.from;
-        self.heard.insert(from, self.ticks);
+        // Of members alone: a liar may name anyone, and the map must not grow with it.
+        if self.raw.raft.prs().get(from).is_some() {
+            self.heard.insert(from, self.ticks);
+        }
+        if self.is_stale_rejection(&message) {
+            return Ok(());
+        }
         match self.raw.step(message) {
             Ok(()) | Err(raft::Error::ProposalDropped) => {}
             Err(raft::Error::StepPeerNotFound) => return Err(StepError::Sender(from)),
@@ -391,7 +409,7 @@ impl Core {
             .map(|entry| entry.data.as_slice())
             .unwrap_or_default();
         let (node_id, epoch, counter) = reads::parse_context(context).ok_or(StepError::Entries)?;
-        if node_id != message.from {
+        if node_id != message.from || self.raw.raft.prs().get(node_id).is_none() {
             return Err(StepError::Sender(node_id));
         }
         let seen = self.reads_seen.entry(node_id).or_default();
@@ -415,26 +433,47 @@ impl Core {
         }
     }
 
+    /// Overwrites what raft-rs drew. Runs after every input, so it computes only on a new occasion.
     fn fix_election_timeout(&mut self) {
         #[cfg(feature = "mutants")]
         if mutation::is_planted(mutation::Mutation::ElectionTimeoutKept) {
             return;
         }
-        let raft = &mut self.raw.raft;
-        let draw = Draw {
-            seed: self.config.seed,
-            node_id: self.config.node_id,
-            term: raft.term,
-            role: raft.state,
+        let occasion = Occasion {
+            term: self.raw.raft.term,
+            role: self.raw.raft.state,
+            leader: self.raw.raft.leader_id,
         };
-        let ticks = election::timeout_ticks(
-            draw,
-            self.config.election_ticks,
-            2 * self.config.election_ticks,
-        );
+        let ticks = match self.election {
+            Some((known, ticks)) if known == occasion => ticks,
+            _ => self.election_timeout(occasion),
+        };
+        self.election = Some((occasion, ticks));
+        let raft = &mut self.raw.raft;
         if raft.randomized_election_timeout() != ticks {
             raft.set_randomized_election_timeout(ticks);
         }
+    }
+
+    /// Those that may campaign take turns; the leader they would replace is not one of them.
+    fn election_timeout(&self, occasion: Occasion) -> usize {
+        let state = &self.conf_state;
+        let voters: BTreeSet<u64> = state
+            .voters
+            .iter()
+            .chain(&state.voters_outgoing)
+            .copied()
+            .collect();
+        let node_id = self.config.node_id;
+        let is_rival = |id: &&u64| **id == node_id || **id != occasion.leader;
+        let rivals: Vec<u64> = voters.iter().filter(is_rival).copied().collect();
+        let draw = Draw {
+            seed: self.config.seed,
+            term: occasion.term,
+            place: rivals.partition_point(|id| *id < node_id),
+            members: rivals.len(),
+        };
+        election::timeout_ticks(draw, self.config.election_ticks)
     }
 
     /// Makes the requests that are due; returns whether one was taken.

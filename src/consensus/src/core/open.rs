@@ -9,8 +9,9 @@ use raft::eraftpb::ConfState;
 use storage::{Applied, LogStore};
 
 /// Entries of one message to a peer: with raft-rs's default of 0 each entry would travel alone.
-pub(crate) const MESSAGE_BYTES_MAX: u64 = 1 << 20;
-/// Append messages on their way to one peer.
+pub(crate) const MESSAGE_BYTES_MAX: u64 = 128 << 10;
+/// Append messages on their way to one peer. Full ones are 32 MiB, which the driver reads in one go for a
+/// member that comes back; a member that keeps up has one for each sync of the leader.
 const MESSAGES_IN_FLIGHT_MAX: usize = 256;
 /// Committed entries handed out in one piece.
 const COMMITTED_BYTES_MAX: u64 = 4 << 20;
@@ -24,8 +25,11 @@ pub struct CoreConfig {
     pub incarnation: u64,
     /// Seed of the election timeouts.
     pub seed: u64,
-    /// Ticks of the shortest election timeout; the longest is twice that. A heartbeat is one tick.
+    /// Ticks without a leader after which a member may campaign; see `election`. A heartbeat is one tick.
     pub election_ticks: usize,
+    /// Ticks a snapshot may be on its way to a member before the leader gives it up for lost. Until it is
+    /// reported delivered or failed, raft-rs sends that member nothing else.
+    pub snapshot_ticks_max: u32,
     /// Bytes of proposals that may be uncommitted at once.
     pub uncommitted_bytes_max: u64,
     /// Position of the state machine.

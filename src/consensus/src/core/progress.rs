@@ -2,6 +2,7 @@
 
 use super::{Core, Role};
 use raft::ProgressState;
+use raft::eraftpb::{Message, MessageType};
 
 /// How the leader replicates to a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,8 +89,46 @@ impl Core {
         can_lead
     }
 
+    /// Gives leadership up if this member has no vote any more: raft-rs would let it lead on, and count on
+    /// it for every commit.
+    pub(super) fn abdicate_without_vote(&mut self) {
+        let state = &self.conf_state;
+        let mut votes = state.voters.iter().chain(&state.voters_outgoing);
+        if self.role() != Role::Leader || votes.any(|id| *id == self.config.node_id) {
+            return;
+        }
+        let term = self.raw.raft.term;
+        ::log::info!(target: "raft", "this node is no voter any more and stops leading term {term}");
+        if let Some(heir) = self.successor() {
+            self.raw.raft.send_timeout_now(heir);
+        }
+        self.raw.raft.become_follower(term, 0);
+    }
+
     /// Whether leadership is being handed over.
     pub fn is_transferring(&self) -> bool {
         self.raw.raft.lead_transferee.is_some()
+    }
+
+    /// Whether a message refuses entries that the member is known to hold: it was overtaken by its own
+    /// acknowledgement. raft-rs 0.7 believes it while it probes, goes back behind the known match (its issue
+    /// 555) and may then send a snapshot to a member that lacks nothing.
+    pub(super) fn is_stale_rejection(&self, message: &Message) -> bool {
+        let is_rejection =
+            message.reject && message.msg_type == MessageType::MsgAppendResponse as i32;
+        if !is_rejection || message.term != self.raw.raft.term || self.role() != Role::Leader {
+            return false;
+        }
+        let Some(progress) = self.raw.raft.prs().get(message.from) else {
+            return false;
+        };
+        let resume = match message.log_term {
+            0 => message.reject_hint,
+            term => {
+                let log = &self.raw.raft.raft_log;
+                log.find_conflict_by_term(message.reject_hint, term).0
+            }
+        };
+        message.index <= progress.matched || resume < progress.matched
     }
 }

@@ -74,6 +74,7 @@ impl Core {
         for entry in committed {
             self.hand_out(entry);
         }
+        self.abdicate_without_vote();
     }
 
     /// Queues what this `Ready` writes and makes its entries readable.
@@ -223,6 +224,8 @@ impl Core {
         let conf_state = match changed {
             Ok(conf_state) => {
                 self.conf_state = conf_state;
+                // The line of those that may campaign is another one now.
+                self.election = None;
                 Some(codec::encode_conf_state(&self.conf_state))
             }
             Err(error) => {

@@ -5,6 +5,8 @@ mod harness;
 
 mod elections;
 mod forged;
+mod guards;
+mod leaders;
 mod log_rules;
 mod members;
 mod reads;

@@ -82,6 +82,13 @@ pub(crate) struct Lines<R> {
     pub(crate) stop_rx: oneshot::Receiver<Stop>,
 }
 
+/// Where everything the driver hears of comes in, and what it sends goes out.
+pub(crate) struct Ports<R> {
+    pub(crate) inbox: Inbox<R>,
+    pub(crate) lines: Lines<R>,
+    pub(crate) links: Links,
+}
+
 /// One turn's reason.
 enum Event<R> {
     Tick,
@@ -140,14 +147,12 @@ impl<R> Drop for Driver<R> {
 }
 
 impl<R: Send + 'static> Driver<R> {
-    pub(crate) fn new(
-        config: &Config,
-        core: Core,
-        shared: Arc<Shared>,
-        inbox: Inbox<R>,
-        lines: Lines<R>,
-        links: Links,
-    ) -> Self {
+    pub(crate) fn new(config: &Config, core: Core, shared: Arc<Shared>, ports: Ports<R>) -> Self {
+        let Ports {
+            inbox,
+            lines,
+            links,
+        } = ports;
         let flushed_index = shared.status.load().flushed_index;
         Driver {
             duties: Duties::new(config, lines.duties_tx, flushed_index),

@@ -20,6 +20,7 @@ fn shared(proposals_count_max: usize) -> Arc<Shared> {
         command_bytes_max: 1000,
         log_retention_entries: 10,
         log_retention_bytes: 1000,
+        tuning: crate::Tuning::default(),
     };
     let status = Status {
         node_id: 1,

@@ -308,5 +308,6 @@ fn group_config(config: &Config, founding: &Founding) -> Result<consensus::Confi
         command_bytes_max: config.limits.request_bytes_max,
         log_retention_entries: config.raft.log_retention_entries,
         log_retention_bytes: config.raft.log_retention_bytes,
+        tuning: consensus::Tuning::default(),
     })
 }

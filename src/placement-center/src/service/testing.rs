@@ -178,6 +178,7 @@ fn group_config(limits: &LimitsConfig) -> consensus::Config {
         command_bytes_max: limits.request_bytes_max,
         log_retention_entries: raft.log_retention_entries,
         log_retention_bytes: raft.log_retention_bytes,
+        tuning: consensus::Tuning::default(),
     }
 }
 

@@ -30,6 +30,7 @@ impl Node {
             incarnation: directory.incarnation(),
             seed: config.seed,
             election_ticks: ELECTION_TICKS,
+            snapshot_ticks_max: 100 * ELECTION_TICKS as u32,
             uncommitted_bytes_max: UNCOMMITTED_BYTES_MAX,
             applied: stores.state.applied(),
             conf_state: stores.conf_state.clone(),
@@ -94,5 +95,6 @@ fn config(node_id: u64, voters: usize) -> Config {
         command_bytes_max: 1 << 20,
         log_retention_entries: 1 << 20,
         log_retention_bytes: 1 << 30,
+        tuning: consensus::Tuning::default(),
     }
 }

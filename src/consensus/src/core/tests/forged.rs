@@ -37,6 +37,8 @@ fn each_forgery_is_refused() {
         message(Kind::MsgPropose, |m| m.entries = vec![entry(1, 1)]),
         message(Kind::MsgPropose, |_| {}),
         message(Kind::MsgSnapshot, |_| {}),
+        message(Kind::MsgTransferLeader, |_| {}),
+        message(Kind::MsgTimeoutNow, |_| {}),
         message(Kind::MsgAppend, |m| m.to = 3),
         message(Kind::MsgAppend, |m| m.from = 0),
         message(Kind::MsgAppend, |m| m.from = 1),

@@ -9,6 +9,7 @@ use storage::{Applied, LogWrite};
 /// Rounds of message passing before a test is told that it does not come to rest.
 const ROUNDS_MAX: usize = 200;
 pub(super) const ELECTION_TICKS: usize = 10;
+pub(super) const SNAPSHOT_TICKS_MAX: u32 = 100;
 
 /// One member: a core, its log, and what it was asked to do and has not done yet.
 pub(super) struct Member {
@@ -34,6 +35,7 @@ pub(super) fn core_config(node_id: u64) -> CoreConfig {
         incarnation: 1,
         seed: 7,
         election_ticks: ELECTION_TICKS,
+        snapshot_ticks_max: SNAPSHOT_TICKS_MAX,
         uncommitted_bytes_max: 64 << 20,
         applied: Applied::default(),
         conf_state: None,

@@ -63,8 +63,8 @@ fn a_late_follower_catches_up_in_few_messages() {
 
 #[test]
 fn no_message_to_a_late_follower_is_larger_than_a_link_takes() {
-    let sizes = catch_up(100, 100 << 10);
-    let limit = (1 << 20) + 1000;
+    let sizes = catch_up(100, 10 << 10);
+    let limit = (128 << 10) + 1000;
     assert!(sizes.iter().all(|size| *size <= limit), "{sizes:?}");
     assert!(sizes.len() <= 12, "{} messages", sizes.len());
 }

@@ -55,6 +55,7 @@ fn duties() -> (Duties, Receiver<Duty>) {
         command_bytes_max: 1,
         log_retention_entries: 10,
         log_retention_bytes: 1000,
+        tuning: crate::Tuning::default(),
     };
     let (tx, rx) = crossbeam_channel::bounded(crate::keeper::DUTIES_MAX);
     (Duties::new(&config, tx, 0), rx)

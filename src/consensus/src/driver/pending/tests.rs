@@ -20,6 +20,7 @@ fn core() -> Core {
         incarnation: 1,
         seed: 1,
         election_ticks: 10,
+        snapshot_ticks_max: 100,
         uncommitted_bytes_max: 64 << 20,
         applied: Applied::default(),
         conf_state: Some(crate::log::codec::encode_conf_state(&voters)),
@@ -43,6 +44,7 @@ fn proposed() -> (Pending<u64>, Position, Vec<Reply>) {
         command_bytes_max: 1000,
         log_retention_entries: 10,
         log_retention_bytes: 1000,
+        tuning: crate::Tuning::default(),
     };
     let mut core = core();
     let shared = Arc::new(Shared::new(

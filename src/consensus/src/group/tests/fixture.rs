@@ -114,6 +114,7 @@ pub(super) fn config() -> Config {
         command_bytes_max: 2 << 20,
         log_retention_entries: 1000,
         log_retention_bytes: 64 << 20,
+        tuning: crate::Tuning::default(),
     }
 }
 
