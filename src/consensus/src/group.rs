@@ -8,6 +8,7 @@ use crate::driver::{
     self, APPLIED_MAX, Driver, DriverEnd, Lines, Ports, REPORTS_MAX, Report, Stop,
 };
 use crate::error::{FatalError, StartError, panic_message};
+use crate::forced;
 use crate::handle::{Handle, Shared};
 use crate::identity::{self, Keeper};
 use crate::keeper::{self, Duty, KeeperThread};
@@ -201,6 +202,8 @@ impl Rest {
 }
 
 fn open_core(config: &Config, stores: &Stores, incarnation: u64) -> Result<Core, StartError> {
+    let applied = stores.state.applied();
+    let forced = forced::membership(&stores.log, applied.index).map_err(StartError::Log)?;
     let core_config = CoreConfig {
         node_id: config.node_id,
         incarnation,
@@ -208,8 +211,8 @@ fn open_core(config: &Config, stores: &Stores, incarnation: u64) -> Result<Core,
         election_ticks: config.election_ticks(),
         snapshot_ticks_max: config.ticks(config.tuning.snapshot_timeout),
         uncommitted_bytes_max: config.proposals_bytes_max as u64 + UNCOMMITTED_SLACK_BYTES,
-        applied: stores.state.applied(),
-        conf_state: stores.conf_state.clone(),
+        applied,
+        conf_state: forced.or_else(|| stores.conf_state.clone()),
     };
     Ok(Core::open(core_config, stores.log.clone())?)
 }

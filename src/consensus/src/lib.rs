@@ -30,6 +30,7 @@ mod keeper;
 mod writer;
 
 mod clock;
+mod forced;
 mod identity;
 pub mod payload;
 mod peers;
@@ -39,6 +40,7 @@ pub use config::{Config, Tuning};
 pub use control::{ChangeError, TransferError};
 pub use core::{ChangeRefused, MemberChange, Message, MessageError, Position};
 pub use error::{FatalError, ProposeError, ReadError, StartError};
+pub use forced::{ForceError, force_new_cluster};
 pub use group::Group;
 pub use handle::{Handle, PendingReply};
 pub use machine::{ApplyContext, MachineError, Membership, StateMachine};

@@ -32,6 +32,8 @@ pub use open::{CoreConfig, OpenError};
 pub use progress::{PeerProgress, Replication};
 pub use reads::{ReadOutcome, ReadRound};
 
+pub(crate) use ready::conf_change;
+
 pub use crate::log::LogError;
 pub use crate::log::codec::CodecError;
 

@@ -251,7 +251,7 @@ impl Core {
 
 /// The change as raft-rs wants it. More than one member at a time goes through a joint membership,
 /// which raft-rs leaves by itself.
-pub(super) fn conf_change(changes: &[MemberChange], context: &[u8]) -> ConfChangeV2 {
+pub(crate) fn conf_change(changes: &[MemberChange], context: &[u8]) -> ConfChangeV2 {
     let mut change = ConfChangeV2 {
         context: context.to_vec(),
         ..ConfChangeV2::default()

@@ -5,5 +5,6 @@ mod fixture;
 mod cluster;
 mod crashes;
 mod failures;
+mod forced;
 mod restarts;
 mod serving;
