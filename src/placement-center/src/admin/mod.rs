@@ -4,14 +4,12 @@
 mod cluster;
 mod error;
 mod progress;
-mod unserved;
 mod view;
 mod wire;
 
 pub use cluster::Cluster;
 pub use error::AdminError;
 pub use progress::progress;
-pub use unserved::Unserved;
 pub use view::*;
 
 use std::future::Future;

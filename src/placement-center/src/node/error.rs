@@ -35,6 +35,9 @@ pub enum StartError {
         #[source]
         source: storage::Error,
     },
+    /// The node cannot be made the only member of its cluster.
+    #[error("force a new cluster")]
+    Force(#[from] consensus::ForceError),
     /// The state could not be read.
     #[error("load the state")]
     Machine(#[source] storage::Error),

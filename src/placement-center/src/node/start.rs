@@ -53,7 +53,14 @@ pub(super) async fn start(
     let grpc_listener = into_tokio("gRPC", listeners.grpc)?;
     let http_listener = into_tokio("HTTP", listeners.http)?;
     let record = record(&config, addresses);
-    let (directory, stores) = blocking(config.clone(), |config| open_stores(&config)).await?;
+    let (directory, stores) = blocking(config.clone(), |config| {
+        let (directory, stores) = open_stores(&config)?;
+        if config.force_new_cluster {
+            consensus::force_new_cluster(config.node_id, &directory, &stores)?;
+        }
+        Ok((directory, stores))
+    })
+    .await?;
     let founding = founding::find(&config, directory.identity(), &record.peer_address).await?;
     let group_config = group_config(&config, &founding)?;
     let runtime = tokio::runtime::Handle::current();
@@ -134,29 +141,15 @@ pub(super) async fn start(
     })
 }
 
-/// What this node says of itself. It is reached at the addresses that are bound, which the configuration does not
-/// know where it says port 0, unless it names others.
+/// What this node says of itself.
 fn record(config: &Config, addresses: Addresses) -> MemberRecord {
-    let advertise = &config.advertise;
-    let founded = config.nodes.get(&config.node_id);
-    let peer_address = advertise
-        .peer
-        .clone()
-        .or_else(|| founded.filter(|_| config.join.is_empty()).cloned())
-        .unwrap_or_else(|| addresses.peer.to_string());
-    let url = |named: &Option<String>, bound: std::net::SocketAddr| {
-        let address = named.clone().unwrap_or_else(|| bound.to_string());
-        match address.contains("://") {
-            true => address,
-            false => format!("http://{address}"),
-        }
-    };
+    let advertised = config.advertised(addresses.peer, addresses.grpc, addresses.http);
     MemberRecord {
         id: config.node_id,
         alias: config.node_alias.clone(),
-        peer_address,
-        client_urls: vec![url(&advertise.client, addresses.grpc)],
-        http_url: url(&advertise.http, addresses.http),
+        peer_address: advertised.peer,
+        client_urls: vec![format!("http://{}", advertised.client)],
+        http_url: format!("http://{}", advertised.http),
         ..MemberRecord::default()
     }
 }

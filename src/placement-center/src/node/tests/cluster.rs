@@ -12,10 +12,10 @@ use tempfile::TempDir;
 use tonic::Request;
 use tonic::transport::Channel;
 
-struct Member {
-    node: Node,
-    config: Config,
-    directory: TempDir,
+pub(super) struct Member {
+    pub(super) node: Node,
+    pub(super) config: Config,
+    pub(super) directory: TempDir,
 }
 
 impl Member {
@@ -24,17 +24,17 @@ impl Member {
         KvClient::connect(address).await.expect("it listens")
     }
 
-    fn admin(&self) -> Arc<dyn Admin> {
+    pub(super) fn admin(&self) -> Arc<dyn Admin> {
         self.node.admin()
     }
 
-    async fn stop(self) -> (Config, TempDir) {
+    pub(super) async fn stop(self) -> (Config, TempDir) {
         self.node.shutdown(PATIENCE).await.expect("a clean stop");
         (self.config, self.directory)
     }
 
     /// The same node on the same directory and the same ports.
-    async fn again(config: Config, directory: TempDir) -> Member {
+    pub(super) async fn again(config: Config, directory: TempDir) -> Member {
         let node = start(config.clone()).await.expect("start again");
         Member {
             node,
@@ -44,7 +44,7 @@ impl Member {
     }
 }
 
-fn member_config(id: u64, directory: &TempDir) -> Config {
+pub(super) fn member_config(id: u64, directory: &TempDir) -> Config {
     Config {
         node_id: id,
         node_alias: format!("node-{id}"),
@@ -65,7 +65,7 @@ fn bound(config: Config, listeners: &Listeners) -> Config {
     }
 }
 
-async fn three() -> Vec<Member> {
+pub(super) async fn three() -> Vec<Member> {
     let mut parts = Vec::new();
     for id in 1..=3 {
         let directory = tempfile::tempdir().expect("a directory");
@@ -97,7 +97,7 @@ async fn three() -> Vec<Member> {
 }
 
 /// The position of the leader among the members.
-async fn leader(members: &[Member]) -> usize {
+pub(super) async fn leader(members: &[Member]) -> usize {
     let found = async {
         loop {
             let leads = |member: &Member| member.node.status().role == Role::Leader;
@@ -110,7 +110,7 @@ async fn leader(members: &[Member]) -> usize {
     timeout(PATIENCE, found).await.expect("a leader in time")
 }
 
-async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -119,13 +119,13 @@ async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     timeout(PATIENCE, wait).await.expect(what);
 }
 
-async fn write(member: &Member, key: &str, value: &str) -> i64 {
+pub(super) async fn write(member: &Member, key: &str, value: &str) -> i64 {
     let request = put(key.to_owned(), value.to_owned());
     let answer = member.kv().await.put(request).await.expect("written");
     answer.into_inner().header.expect("a header").revision
 }
 
-async fn read(member: &Member, key: &str) -> Option<Vec<u8>> {
+pub(super) async fn read(member: &Member, key: &str) -> Option<Vec<u8>> {
     let request = RangeRequest {
         key: key.to_owned().into(),
         ..RangeRequest::default()
