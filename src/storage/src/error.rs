@@ -82,6 +82,12 @@ pub enum Error {
     /// An earlier write failed, so what is on disk is unknown until the store is opened again.
     #[error("the database refuses writes because an earlier write failed")]
     Poisoned,
+    /// Another snapshot is being received.
+    #[error("another snapshot is being received")]
+    StagingBusy,
+    /// What was received is not the snapshot that was sent, or not for this program.
+    #[error("the snapshot is damaged or foreign: {0}")]
+    BadSnapshot(String),
     /// The log no longer holds the record.
     #[error("log record {requested} was truncated, the first one is {first}")]
     Compacted {

@@ -24,4 +24,7 @@ pub use engine::{Crash, Fault, MemoryDisk, memory_stores};
 pub use error::{EngineError, Error, Result};
 pub use log_store::{LogStore, LogWrite, Record};
 pub use read::{Family, Order, Read};
-pub use state::{Applied, ApplyBatch, StateStore, StateWriter, View};
+pub use state::{
+    Applied, ApplyBatch, CHUNK_BYTES, CHUNK_BYTES_MAX, Snapshot, SnapshotChunks, SnapshotStage,
+    StagedSnapshot, StateStore, StateWriter, View,
+};

@@ -20,6 +20,7 @@ pub(crate) const LOG_FAMILIES: &[Family] = &[LOG_FAMILY, META_FAMILY];
 const VALUE_PREFIX: &[u8] = b"value/";
 const FIRST_KEY: &[u8] = b"first_index";
 const BOUNDARY_NAME: &str = "boundary";
+const GENERATION_NAME: &str = "state_generation";
 const CHECKSUM_BYTES: usize = 4;
 /// Index of the first record ever written.
 const FIRST_INDEX: u64 = 1;
@@ -248,6 +249,48 @@ impl LogStore {
         self.shared.first.store(first, Ordering::Release);
         let (from, to) = (key(old_first), key(first));
         self.shared.engine.release(LOG_FAMILY, &from, &to)
+    }
+
+    /// Empties the log and makes the state `generation` the one that counts, in one synced write: the
+    /// snapshot behind that state replaces everything up to `first - 1`. `values` are stored with it; the
+    /// boundary (see [`truncate_prefix`](Self::truncate_prefix)) must be among them.
+    pub(crate) fn reset(
+        &self,
+        first: u64,
+        values: &[(&'static str, Bytes)],
+        generation: u64,
+    ) -> Result<()> {
+        let _turn = self.writing();
+        let (from, to) = (key(FIRST_INDEX), key(u64::MAX));
+        let mut changes = vec![
+            Change::DeleteRange {
+                family: LOG_FAMILY,
+                from: from.clone(),
+                to: to.clone(),
+            },
+            Change::Put {
+                family: META_FAMILY,
+                key: Cow::Borrowed(FIRST_KEY),
+                value: seal(FIRST_KEY, &first.to_be_bytes()),
+            },
+            put_value(GENERATION_NAME, &generation.to_be_bytes()),
+        ];
+        changes.extend(values.iter().map(|(name, value)| put_value(name, value)));
+        self.shared.engine.write(&changes, Durability::Synced)?;
+        self.shared.first.store(first, Ordering::Release);
+        self.shared.last.store(first - 1, Ordering::Release);
+        self.shared.engine.release(LOG_FAMILY, &from, &to)
+    }
+
+    /// Which state belongs to this log; 0 for the one a node starts with.
+    pub(crate) fn state_generation(&self) -> Result<u64> {
+        match self.value(GENERATION_NAME)? {
+            None => Ok(0),
+            Some(bytes) => match bytes.as_ref().try_into() {
+                Ok(bytes) => Ok(u64::from_be_bytes(bytes)),
+                Err(_) => Err(Error::Corrupt("the state's generation".into())),
+            },
+        }
     }
 
     fn writing(&self) -> MutexGuard<'_, ()> {

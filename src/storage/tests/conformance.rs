@@ -8,5 +8,6 @@ mod conformance {
     pub mod model;
     pub mod node;
     pub mod reads;
+    pub mod snapshots;
     pub mod writes;
 }

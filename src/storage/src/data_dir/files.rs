@@ -35,7 +35,7 @@ pub(super) fn prepare(path: &Path) -> Result<File> {
 }
 
 /// Creates `path` and its parents, private to the owner, and makes the entry durable.
-pub(super) fn create_private_dir(path: &Path) -> Result<()> {
+pub(crate) fn create_private_dir(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }

@@ -6,18 +6,18 @@
 //! FORMAT     version of this layout
 //! identity   cluster, node, and the lowest point the log may end at (see `identity`)
 //! raft/      the log
-//! state/     the state
+//! state/     the state; `state-N/` once a snapshot has replaced it, N as a value in the log says
 //! ```
 
-mod files;
+pub(crate) mod files;
 mod format;
 mod identity;
 
 pub use identity::{Identity, Watermark};
 
-use crate::engine::{Engine, IdentityDevice, Profile, RocksEngine, block_cache};
+use crate::engine::{Engine, IdentityDevice, MemoryHome, Profile, RocksEngine, block_cache};
 use crate::log_store::LOG_FAMILIES;
-use crate::state::APPLIED_FAMILY;
+use crate::state::{APPLIED_FAMILY, Home};
 use crate::{Error, Family, LogStore, Result, StateStore, StateWriter};
 use bytes::Bytes;
 use identity::IdentityFile;
@@ -63,14 +63,15 @@ impl DataDir {
             files::create_private_dir(&directory)?;
             RocksEngine::open(&directory, &profile, families, &cache).map(Engine::rocks)
         };
-        let state_profile = Profile::State {
-            write_buffer_bytes: options.write_buffer_bytes,
-        };
-        let stores = Stores::open(
-            rocks("raft", Profile::Log, LOG_FAMILIES)?,
-            |families| rocks("state", state_profile, families),
-            options.state_families,
-        )?;
+        let home = Home::disk(
+            path,
+            Profile::State {
+                write_buffer_bytes: options.write_buffer_bytes,
+            },
+            cache.clone(),
+        );
+        let log = rocks("raft", Profile::Log, LOG_FAMILIES)?;
+        let stores = Stores::open(log, home, options.state_families)?;
         let directory = DataDir {
             identity,
             _lock: Some(lock),
@@ -86,15 +87,11 @@ impl DataDir {
     pub(crate) fn open_memory(
         identity: IdentityDevice,
         log: impl FnOnce(&[Family]) -> Engine,
-        state: impl FnOnce(&[Family]) -> Engine,
+        home: MemoryHome,
         state_families: &[Family],
     ) -> Result<(DataDir, Stores)> {
         let identity = IdentityFile::open_memory(identity)?;
-        let stores = Stores::open(
-            log(LOG_FAMILIES),
-            |families| Ok(state(families)),
-            state_families,
-        )?;
+        let stores = Stores::open(log(LOG_FAMILIES), Home::memory(home), state_families)?;
         let directory = DataDir {
             identity,
             _lock: None,
@@ -114,11 +111,7 @@ impl DataDir {
 }
 
 impl Stores {
-    fn open(
-        log: Engine,
-        state: impl FnOnce(&[Family]) -> Result<Engine>,
-        state_families: &[Family],
-    ) -> Result<Stores> {
+    fn open(log: Engine, home: Home, state_families: &[Family]) -> Result<Stores> {
         let log = LogStore::open(log)?;
         assert!(
             !state_families.contains(&APPLIED_FAMILY),
@@ -126,7 +119,9 @@ impl Stores {
             APPLIED_FAMILY.0
         );
         let families = [state_families, &[APPLIED_FAMILY]].concat();
-        let (state, writer, conf_state) = StateStore::open(state(&families)?, state_families)?;
+        let generation = log.state_generation()?;
+        let (state, writer, conf_state) =
+            StateStore::open(home, generation, &families, state_families)?;
         Ok(Stores {
             log,
             state,
@@ -137,7 +132,10 @@ impl Stores {
 }
 
 /// Turns an [`std::io::Error`] into ours, naming the operation and the path.
-fn file_error(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+pub(crate) fn file_error(
+    operation: &'static str,
+    path: &Path,
+) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_path_buf();
     move |source| Error::File {
         operation,

@@ -50,7 +50,10 @@ pub struct MemoryDisk {
 #[derive(Default)]
 struct Contents {
     log: Area,
-    state: Area,
+    /// The state, by generation: one in use, one that replaces it perhaps.
+    states: BTreeMap<u64, Area>,
+    /// The generation that was opened last.
+    current: u64,
     identity: Vec<u8>,
     /// A write of the identity that the power failure interrupted.
     identity_pending: Option<(usize, Vec<u8>)>,
@@ -96,14 +99,14 @@ impl Area {
 #[derive(Clone, Copy)]
 enum Which {
     Log,
-    State,
+    State(u64),
 }
 
 impl Contents {
     fn area(&mut self, which: Which) -> &mut Area {
         match which {
             Which::Log => &mut self.log,
-            Which::State => &mut self.state,
+            Which::State(generation) => self.states.entry(generation).or_default(),
         }
     }
 
@@ -169,7 +172,7 @@ impl MemoryDisk {
         DataDir::open_memory(
             identity,
             |log_families| self.engine(device(Which::Log), log_families),
-            |state_families| self.engine(device(Which::State), state_families),
+            MemoryHome(device(Which::Log)),
             families,
         )
     }
@@ -227,7 +230,9 @@ impl MemoryDisk {
             Crash::KeepBytes(kept) => kept.min(bytes),
             Crash::Seeded(_) => (next_random(&mut seed) % (bytes as u64 + 1)) as usize,
         };
-        for which in [Which::Log, Which::State] {
+        let generations = contents.states.keys().copied().map(Which::State);
+        let all: Vec<Which> = std::iter::once(Which::Log).chain(generations).collect();
+        for which in all {
             let area = contents.area(which);
             let kept = keep(area.journal.len());
             area.journal.truncate(kept);
@@ -258,7 +263,8 @@ impl MemoryDisk {
             },
         };
         let in_log = contents.log.families.contains(&family);
-        let area = contents.area(if in_log { Which::Log } else { Which::State });
+        let current = Which::State(contents.current);
+        let area = contents.area(if in_log { Which::Log } else { current });
         area.settle();
         area.durable.apply(&vec![change]);
     }
@@ -267,7 +273,8 @@ impl MemoryDisk {
     pub fn durable(&self, family: Family, key: &[u8]) -> Option<Bytes> {
         let mut contents = self.lock();
         let in_log = contents.log.families.contains(&family);
-        let area = contents.area(if in_log { Which::Log } else { Which::State });
+        let current = Which::State(contents.current);
+        let area = contents.area(if in_log { Which::Log } else { current });
         area.durable.get(family.0, key)
     }
 
@@ -277,8 +284,10 @@ impl MemoryDisk {
         let image = contents.checkpoints.get(directory).cloned();
         let found = image.is_some();
         if let Some(image) = image {
-            contents.state.journal.clear();
-            contents.state.durable = image;
+            let current = Which::State(contents.current);
+            let area = contents.area(current);
+            area.journal.clear();
+            area.durable = image;
         }
         found
     }
@@ -294,6 +303,38 @@ pub fn memory_stores(families: &'static [Family]) -> Stores {
     match MemoryDisk::new().open(families) {
         Ok((_, stores)) => stores,
         Err(error) => unreachable!("a new disk opens: {error}"),
+    }
+}
+
+/// Where the states of a simulated disk are made.
+pub(crate) struct MemoryHome(Device);
+
+impl MemoryHome {
+    pub(crate) fn open(&self, generation: u64, families: &[Family]) -> Engine {
+        let device = Device {
+            which: Which::State(generation),
+            disk: self.0.disk.clone(),
+            boot: self.0.boot,
+            _holder: Arc::clone(&self.0._holder),
+        };
+        self.0.disk.engine(device, families)
+    }
+
+    /// Generations that are there.
+    pub(crate) fn generations(&self) -> Vec<u64> {
+        self.0.disk.lock().states.keys().copied().collect()
+    }
+
+    pub(crate) fn remove(&self, generation: u64) {
+        let mut contents = self.0.disk.lock();
+        if contents.boot == self.0.boot {
+            contents.states.remove(&generation);
+        }
+    }
+
+    /// This one counts from here on.
+    pub(crate) fn set_current(&self, generation: u64) {
+        self.0.disk.lock().current = generation;
     }
 }
 

@@ -9,8 +9,8 @@ mod rocks_options;
 mod wire;
 
 pub(crate) use memory::MemoryEngine;
-pub(crate) use memory_disk::IdentityDevice;
 pub use memory_disk::{Crash, Fault, MemoryDisk, memory_stores};
+pub(crate) use memory_disk::{IdentityDevice, MemoryHome};
 pub(crate) use rocks::{RocksCursor, RocksEngine};
 pub(crate) use rocks_options::{Profile, block_cache};
 
@@ -19,7 +19,8 @@ use crate::error::EngineError;
 use crate::{Cursor, Error, Family, Order, Result};
 use bytes::Bytes;
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a write survives once it returned.
@@ -63,6 +64,23 @@ pub(crate) struct Engine {
     /// failed sync the kernel forgets the dirty pages), so nothing may be built on top of it: only
     /// opening again shows what is really there.
     poisoned: AtomicBool,
+    /// Dropped last: what it does is done to a closed database.
+    grave: Grave,
+}
+
+/// Removes the directory of a database that was replaced, once nobody reads it any more.
+#[derive(Default)]
+struct Grave(OnceLock<PathBuf>);
+
+impl Drop for Grave {
+    fn drop(&mut self) {
+        if let Some(path) = self.0.take()
+            && let Err(error) = std::fs::remove_dir_all(&path)
+        {
+            // The next opening removes it.
+            log::warn!("remove the replaced state {}: {error}", path.display());
+        }
+    }
 }
 
 enum Kind {
@@ -83,7 +101,14 @@ impl Engine {
         Engine {
             kind,
             poisoned: AtomicBool::new(false),
+            grave: Grave::default(),
         }
+    }
+
+    /// Removes `path`, the directory of this database, when the database is closed.
+    pub(crate) fn bury(&self, path: PathBuf) {
+        // Replaced once.
+        let _ = self.grave.0.set(path);
     }
 
     /// Consistent image of all families as of now.

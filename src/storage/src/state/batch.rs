@@ -2,20 +2,58 @@
 //! together with the position they bring the state to.
 
 use super::overlay::{Overlay, OverlayCursor};
-use super::{APPLIED_FAMILY, Applied, CONF_STATE_KEY, POSITION_KEY, StateStore};
+use super::{APPLIED_FAMILY, Applied, CONF_STATE_KEY, POSITION_KEY, StagedSnapshot, StateStore};
 use crate::cursor::{MergeCursor, excludes_everything};
-use crate::engine::{Durability, EngineView};
-use crate::{Cursor, Family, Order, Read, Result};
+use crate::engine::{Durability, Engine, EngineView};
+use crate::{Cursor, Family, LogStore, Order, Read, Result};
 use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// The only write handle of the state; not `Clone`. Owned by the apply thread.
 pub struct StateWriter {
     store: StateStore,
+    engine: Arc<Engine>,
 }
 
 impl StateWriter {
-    pub(super) fn new(store: StateStore) -> StateWriter {
-        StateWriter { store }
+    pub(super) fn new(store: StateStore, engine: Arc<Engine>) -> StateWriter {
+        StateWriter { store, engine }
+    }
+
+    /// Replaces state and log by a snapshot: from here on the state is the snapshot's, and the log is empty and
+    /// starts behind it. Both happen in one synced write of the log, so that a crash leaves the old pair or the
+    /// new one. Nobody may write the log meanwhile. `values` go into the log with it; the boundary must be among
+    /// them. Views taken before go on showing the old state. Returns the membership of the snapshot.
+    ///
+    /// # Panics
+    /// When the snapshot does not lie ahead of the state: a state never goes back.
+    pub fn install(
+        &mut self,
+        staged: StagedSnapshot,
+        log: &LogStore,
+        values: &[(&'static str, Bytes)],
+    ) -> Result<Option<Bytes>> {
+        let applied = staged.applied();
+        assert!(
+            applied.index > self.store.applied().index,
+            "a snapshot of {} does not replace a state at {}",
+            applied.index,
+            self.store.applied().index
+        );
+        let conf_state = staged.conf_state().cloned();
+        // Before the write: one that failed may have reached the disk all the same, and then the next opening
+        // looks for what was staged.
+        let (engine, generation) = staged.adopt();
+        log.reset(applied.index + 1, values, generation)?;
+        let shared = &self.store.shared;
+        let old = shared.generation.swap(generation, Ordering::AcqRel);
+        let replaced = shared.engine.swap(Arc::clone(&engine));
+        *self.store.applied_slot() = applied;
+        shared.home.set_current(generation);
+        shared.home.bury(old, &replaced);
+        self.engine = engine;
+        Ok(conf_state)
     }
 
     /// The read side.
@@ -28,8 +66,9 @@ impl StateWriter {
         let store = &self.store;
         ApplyBatch {
             // No snapshot is needed: nobody else writes while this borrow of the writer lives.
-            stored: store.engine().latest(),
+            stored: self.engine.latest(),
             store,
+            engine: &self.engine,
             pending: Overlay::default(),
         }
     }
@@ -38,6 +77,7 @@ impl StateWriter {
 /// One atomic change: reads see the batch's own writes.
 pub struct ApplyBatch<'a> {
     store: &'a StateStore,
+    engine: &'a Engine,
     stored: EngineView<'a>,
     pending: Overlay,
 }
@@ -127,7 +167,7 @@ impl ApplyBatch<'_> {
         // The in-memory engine shares its tables with this view: writing under it would copy them.
         drop(self.stored);
         let changes = self.pending.changes();
-        self.store.engine().write(&changes, Durability::Flushed)
+        self.engine.write(&changes, Durability::Flushed)
     }
 }
 

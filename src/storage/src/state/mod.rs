@@ -3,14 +3,24 @@
 //! ahead of, or behind, the change it stands for, whatever the moment of a crash.
 
 mod batch;
+mod chunk;
+mod home;
 mod overlay;
+mod snapshot;
+mod stage;
 
 pub use batch::{ApplyBatch, StateWriter};
+pub use chunk::{CHUNK_BYTES, CHUNK_BYTES_MAX};
+pub(crate) use home::Home;
+pub use snapshot::{Snapshot, SnapshotChunks};
+pub use stage::{SnapshotStage, StagedSnapshot};
 
 use crate::engine::{Engine, EngineView};
 use crate::{Cursor, Error, Family, Order, Read, Result};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where the applied position and the membership live. Ours alone.
@@ -67,35 +77,53 @@ pub struct StateStore {
 }
 
 struct Shared {
-    engine: Engine,
+    /// The state that counts; a snapshot replaces it as a whole.
+    engine: ArcSwap<Engine>,
     applied: Mutex<Applied>,
+    home: Home,
+    families: Vec<Family>,
+    /// The generation in use.
+    generation: AtomicU64,
+    /// Set while a snapshot is being staged: one at a time.
+    staging: AtomicBool,
 }
 
 impl StateStore {
-    /// Takes over an opened engine. Returns the store, its only writer and the membership stored
-    /// with the position.
+    /// Opens the state of a generation, removes what is left of others. Returns the store, its only writer
+    /// and the membership stored with the position. `families` are `data_families` and the store's own.
     pub(crate) fn open(
-        engine: Engine,
+        home: Home,
+        generation: u64,
         families: &[Family],
+        data_families: &[Family],
     ) -> Result<(StateStore, StateWriter, Option<Bytes>)> {
-        let latest = engine.latest();
-        let position = latest.get(APPLIED_FAMILY, POSITION_KEY)?;
-        let conf_state = latest.get(APPLIED_FAMILY, CONF_STATE_KEY)?;
+        home.remove_others(generation)?;
+        let engine = Arc::new(home.open(generation, families)?);
+        home.set_current(generation);
+        let (position, conf_state) = position(&engine.latest())?;
         let applied = match position {
-            Some(bytes) => Applied::decode(&bytes)?,
+            Some(applied) => applied,
+            None if generation > 0 => {
+                return Err(Error::Corrupt(format!(
+                    "state {generation} came with a snapshot, but its applied position is missing"
+                )));
+            }
             None => {
-                refuse_data_without_position(&latest, families)?;
+                refuse_data_without_position(&engine.latest(), data_families)?;
                 Applied::default()
             }
         };
-        drop(latest);
         let store = StateStore {
             shared: Arc::new(Shared {
-                engine,
+                engine: ArcSwap::new(Arc::clone(&engine)),
                 applied: Mutex::new(applied),
+                home,
+                families: families.to_vec(),
+                generation: AtomicU64::new(generation),
+                staging: AtomicBool::new(false),
             }),
         };
-        let writer = StateWriter::new(store.clone());
+        let writer = StateWriter::new(store.clone(), engine);
         Ok((store, writer, conf_state))
     }
 
@@ -115,10 +143,19 @@ impl StateStore {
 
     /// Consistent snapshot over all families; short-lived, because it holds back the space of
     /// everything deleted since.
-    pub fn view(&self) -> View<'_> {
-        View {
-            view: self.engine().view(),
-        }
+    pub fn view(&self) -> View {
+        View(OwnedView::new(self.engine(), |engine| engine.view()))
+    }
+
+    /// Freezes the whole state as of one applied position, to be sent to another node. Cheap; holds back the
+    /// space of everything deleted since, until it is dropped.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Snapshot::take(self)
+    }
+
+    /// A place for a snapshot that another node sends. One at a time.
+    pub fn stage(&self) -> Result<SnapshotStage> {
+        SnapshotStage::open(self)
     }
 
     /// Makes everything committed so far durable, all families at once; blocks. A failure means the
@@ -137,8 +174,8 @@ impl StateStore {
         self.engine().disk_bytes()
     }
 
-    fn engine(&self) -> &Engine {
-        &self.shared.engine
+    fn engine(&self) -> Arc<Engine> {
+        self.shared.engine.load_full()
     }
 
     fn applied_slot(&self) -> MutexGuard<'_, Applied> {
@@ -162,18 +199,33 @@ fn refuse_data_without_position(latest: &EngineView<'_>, families: &[Family]) ->
     Ok(())
 }
 
-/// Consistent snapshot of the state.
-pub struct View<'a> {
-    view: EngineView<'a>,
+/// Position and membership as a state holds them.
+fn position(latest: &EngineView<'_>) -> Result<(Option<Applied>, Option<Bytes>)> {
+    let applied = match latest.get(APPLIED_FAMILY, POSITION_KEY)? {
+        Some(bytes) => Some(Applied::decode(&bytes)?),
+        None => None,
+    };
+    Ok((applied, latest.get(APPLIED_FAMILY, CONF_STATE_KEY)?))
 }
 
-impl Read for View<'_> {
+self_cell::self_cell!(
+    struct OwnedView {
+        owner: Arc<Engine>,
+        #[covariant]
+        dependent: EngineView,
+    }
+);
+
+/// Consistent snapshot of the state. Goes on showing the same state when a snapshot of another node replaces it.
+pub struct View(OwnedView);
+
+impl Read for View {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>> {
-        self.view.get(family, key)
+        self.0.borrow_dependent().get(family, key)
     }
 
     fn exists(&self, family: Family, key: &[u8]) -> Result<bool> {
-        self.view.exists(family, key)
+        self.0.borrow_dependent().exists(family, key)
     }
 
     fn scan(
@@ -183,6 +235,6 @@ impl Read for View<'_> {
         end: Option<&[u8]>,
         order: Order,
     ) -> Result<Cursor<'_>> {
-        self.view.scan(family, start, end, order)
+        self.0.borrow_dependent().scan(family, start, end, order)
     }
 }
