@@ -166,7 +166,7 @@ impl Context {
     ) -> Result<T, Failure>
     where
         T: Send + 'static,
-        F: FnOnce(&View<'_>) -> Result<T, kv::ReadFailure> + Send + 'static,
+        F: FnOnce(&View) -> Result<T, kv::ReadFailure> + Send + 'static,
     {
         if !is_long {
             return Ok(read(&self.state.view())?);

@@ -104,7 +104,7 @@ impl Queue {
         let mut results = Vec::new();
         let mut bytes = 0;
         // One view serves the reads between two writes: a read must see the writes before it.
-        let mut view: Option<View<'_>> = None;
+        let mut view: Option<View> = None;
         while let Some((deadline, slot)) = self.slots.front_mut() {
             let result = match slot {
                 Slot::Done(result) => std::mem::take(result),
@@ -147,7 +147,7 @@ fn written(reply: Result<Reply, consensus::ProposeError>, kind: WriteKind) -> Op
     result(answer)
 }
 
-fn answer(read: &Read, view: &View<'_>) -> OperationResult {
+fn answer(read: &Read, view: &View) -> OperationResult {
     result(
         kv::range(view, &read.range)
             .map_err(Failure::from)
