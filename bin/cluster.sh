@@ -66,6 +66,7 @@ start() {
         echo "cluster.sh: not every node serves; bin/cluster.sh stop ends those that run" >&2
         exit 1
     fi
+    [[ $# -eq ${#nodes[@]} ]] || return 0
     cat <<END
 The cluster serves. Clients: $(addresses grpc_port)
   etcdctl --endpoints=$(addresses grpc_port) endpoint status --write-out=table

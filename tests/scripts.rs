@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
-use harness::{Server, binary};
+use harness::server::START_DEADLINE;
+use harness::{Server, binary, wait};
 use tempfile::TempDir;
 
 #[test]
@@ -48,12 +49,32 @@ fn cluster_script(folder: &Path, arguments: &[&str]) -> Result<Output> {
         .context("run bin/cluster.sh")
 }
 
+/// Ports that were free a moment ago. They are held together, so they differ from each other.
+fn free_ports(count: usize) -> Result<Vec<u16>> {
+    let held: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0"))
+        .collect::<Result<_, _>>()?;
+    let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
+    Ok(held.iter().map(port).collect::<Result<_, _>>()?)
+}
+
+/// Writes the file of a node that listens on these ports: gRPC, HTTP, peers.
+fn write_config(folder: &Path, id: u64, ports: &[u16], founding: &str) -> Result<()> {
+    let (grpc, http, peer) = (ports[0], ports[1], ports[2]);
+    let text = format!(
+        "node_id = {id}\ngrpc_port = {grpc}\nhttp_port = {http}\npeer_port = {peer}\n{founding}\n"
+    );
+    let path = folder.join(format!("conf/node{id}.toml"));
+    fs::write(path, text).context("write the configuration of a node")
+}
+
 /// Stops what a failed test leaves running; there is nobody to tell when that fails too.
 struct StopAtEnd<'a>(&'a Path);
 
 impl Drop for StopAtEnd<'_> {
     fn drop(&mut self) {
         let _ = cluster_script(self.0, &["stop"]);
+        let _ = cluster_script(self.0, &["stop", "4"]);
     }
 }
 
@@ -62,20 +83,14 @@ fn the_cluster_script_starts_shows_and_stops_the_nodes() -> Result<()> {
     let folder = TempDir::new_in(binary::scratch()?).context("make a folder")?;
     let folder = folder.path();
     fs::create_dir(folder.join("conf"))?;
-    let held: Vec<TcpListener> = (0..9)
-        .map(|_| TcpListener::bind("127.0.0.1:0"))
-        .collect::<Result<_, _>>()?;
-    let ports: Vec<u16> = held
-        .iter()
-        .map(|listener| listener.local_addr().map(|address| address.port()))
-        .collect::<Result<_, _>>()?;
-    drop(held);
+    let ports = free_ports(9)?;
+    let nodes: Vec<String> = (1..)
+        .zip(ports.chunks(3))
+        .map(|(id, ports)| format!("{id} = \"127.0.0.1:{}\"", ports[2]))
+        .collect();
     for (id, ports) in (1..).zip(ports.chunks(3)) {
-        let (grpc, http, peer) = (ports[0], ports[1], ports[2]);
-        let text = format!(
-            "node_id = {id}\ngrpc_port = {grpc}\nhttp_port = {http}\npeer_port = {peer}\nnodes = {{ {id} = \"127.0.0.1:{peer}\" }}\n"
-        );
-        fs::write(folder.join(format!("conf/node{id}.toml")), text)?;
+        let founding = format!("nodes = {{ {} }}", nodes.join(", "));
+        write_config(folder, id, ports, &founding)?;
     }
     let _stop = StopAtEnd(folder);
     let started = cluster_script(folder, &["start"])?;
@@ -102,6 +117,10 @@ fn the_cluster_script_starts_shows_and_stops_the_nodes() -> Result<()> {
             ensure!(folder.join(&written).is_file(), "no {written}");
         }
     }
+    let shown = String::from_utf8(cluster_script(folder, &["status"])?.stdout)?;
+    for expected in ["node-1  ", "node-2  ", "node-3  ", "  leader  "] {
+        ensure!(shown.contains(expected), "one cluster: {shown}");
+    }
     let stopped = cluster_script(folder, &["stop", "2"])?;
     ensure!(stopped.status.success(), "{stopped:?}");
     let shown = String::from_utf8(cluster_script(folder, &["status"])?.stdout)?;
@@ -121,6 +140,104 @@ fn the_cluster_script_starts_shows_and_stops_the_nodes() -> Result<()> {
         let refused = cluster_script(folder, wrong)?;
         ensure!(refused.status.code() == Some(2), "{wrong:?}: {refused:?}");
     }
+    Ok(())
+}
+
+/// Runs placement-ctl against members of the cluster in `folder`.
+fn ctl(ports: &[u16], arguments: &[&str]) -> Result<Output> {
+    let endpoints = |at: usize| -> String {
+        let addresses = ports
+            .chunks(3)
+            .map(|ports| format!("127.0.0.1:{}", ports[at]));
+        addresses.collect::<Vec<_>>().join(",")
+    };
+    Command::new(binary::placement_ctl()?)
+        .args(arguments)
+        .env("PLACEMENT_CTL_ENDPOINT", endpoints(0))
+        .env("PLACEMENT_CTL_HTTP_ENDPOINT", endpoints(1))
+        .output()
+        .context("run placement-ctl")
+}
+
+/// What a command that must succeed printed.
+fn printed(output: Output) -> Result<String> {
+    ensure!(output.status.success(), "{output:?}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[test]
+fn members_are_added_removed_and_recovered_as_the_manual_says() -> Result<()> {
+    let folder = TempDir::new_in(binary::scratch()?).context("make a folder")?;
+    let folder = folder.path();
+    fs::create_dir(folder.join("conf"))?;
+    let ports = free_ports(12)?;
+    let nodes: Vec<String> = (1..)
+        .zip(ports[..9].chunks(3))
+        .map(|(id, ports)| format!("{id} = \"127.0.0.1:{}\"", ports[2]))
+        .collect();
+    for (id, ports) in (1..).zip(ports[..9].chunks(3)) {
+        write_config(
+            folder,
+            id,
+            ports,
+            &format!("nodes = {{ {} }}", nodes.join(", ")),
+        )?;
+    }
+    // Any one member is enough.
+    let join = format!("join = [\"127.0.0.1:{}\"]", ports[5]);
+    write_config(folder, 4, &ports[9..], &join)?;
+    let _stop = StopAtEnd(folder);
+    printed(cluster_script(folder, &["start"])?)?;
+    printed(ctl(&ports, &["kv", "put", "color", "blue"])?)?;
+
+    printed(cluster_script(folder, &["start", "4"])?)?;
+    // Ends when all have caught up and vote.
+    printed(ctl(&ports, &["status", "--all", "--watch"])?)?;
+    let list = printed(ctl(&ports, &["member", "list"])?)?;
+    ensure!(list.contains("node-4  voter"), "{list}");
+    printed(ctl(&ports[9..], &["leader", "transfer", "--to", "node-4"])?)?;
+    // A leader that has just been elected has to hear of the others first.
+    let checked = || {
+        let check = ctl(&ports, &["member", "check", "node-1"]).ok()?;
+        check.status.success().then_some(())
+    };
+    wait::until("node-1 may be restarted", START_DEADLINE, checked)?;
+    // It leads, hands over, and is no member any more.
+    printed(ctl(&ports, &["member", "remove", "node-4"])?)?;
+    let list = printed(ctl(&ports, &["member", "list"])?)?;
+    ensure!(
+        !list.contains("node-4") && list.contains("leader"),
+        "{list}"
+    );
+    let again = ctl(&ports, &["member", "remove", "node-4"])?;
+    ensure!(again.status.code() == Some(3), "{again:?}");
+    let reused = ctl(&ports, &["member", "add", "4", "127.0.0.1:1"])?;
+    ensure!(
+        reused.status.code() == Some(1),
+        "a number is used once: {reused:?}"
+    );
+
+    let before = printed(ctl(&ports[..3], &["kv", "get", "color"])?)?;
+    printed(cluster_script(folder, &["stop"])?)?;
+    let recovered = Command::new("bash")
+        .arg(binary::workspace().join("bin/start.sh"))
+        .args(["--force-new-cluster", "--conf"])
+        .arg(folder.join("conf/node1.toml"))
+        .arg("--data-path")
+        .arg(folder.join("data/node1"))
+        .arg("--log-path")
+        .arg(folder.join("logs/node1"))
+        .env("BIN", binary::placement_center()?)
+        .env("RUN_DIR", folder.join("run/node1"))
+        .output()?;
+    printed(recovered)?;
+    ensure!(printed(ctl(&ports[..3], &["kv", "get", "color"])?)? == before);
+    let list = printed(ctl(&ports[..3], &["member", "list"])?)?;
+    ensure!(
+        list.lines().count() == 2 && list.contains("node-1  leader"),
+        "{list}"
+    );
+    printed(cluster_script(folder, &["stop", "1"])?)?;
     Ok(())
 }
 

@@ -57,8 +57,9 @@ fn check(client: &Client, output: &Output, member: &MemberRef) -> Result<(), Err
     let check: RestartCheck = client.get(&path(member, "/check"))?;
     output.print(&check, |check| {
         let verdict = if check.may_restart { "yes" } else { "no" };
-        let rows = check.reasons.iter().map(|reason| vec![reason.clone()]);
-        format!("may restart: {verdict}\n{}", table(&["REMARKS"], rows))
+        let mut lines = vec![format!("may restart: {verdict}")];
+        lines.extend(check.reasons.iter().cloned());
+        lines.join("\n")
     })?;
     if check.may_restart {
         return Ok(());

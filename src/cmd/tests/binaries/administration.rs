@@ -165,7 +165,7 @@ fn commands_ask_what_they_mean_and_show_the_answer() {
         (
             &["member", "check", "two"],
             "GET /v1/members/two/check",
-            "may restart: yes\nREMARKS\nit lags by 3\n",
+            "may restart: yes\nit lags by 3\n",
         ),
         (
             &["leader", "show"],
