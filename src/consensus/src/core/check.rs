@@ -2,8 +2,10 @@
 //! index beyond the log, a request without its entry, an overflowing index); a forged or damaged one
 //! must be an error instead.
 
-use raft::eraftpb::{ConfChange, ConfChangeV2, Entry, EntryType, Message, MessageType};
+use raft::eraftpb::{ConfChange, ConfChangeV2, ConfState, Entry, EntryType, Message, MessageType};
 use raft_prost::Message as _;
+use std::collections::BTreeSet;
+use storage::Applied;
 
 /// Terms a message may be ahead of ours: far more elections than a cluster holds, far fewer than
 /// would bring a term near its end.
@@ -32,8 +34,12 @@ pub enum StepError {
     /// Its entries do not follow one another, or one is malformed.
     #[error("the entries of the message are malformed")]
     Entries,
-    /// More committed entries wait to be applied here than memory allows; the leader sends again.
-    #[error("too many committed entries wait to be applied")]
+    /// Its snapshot is not what a leader would send, or not what is staged.
+    #[error("the snapshot {0}")]
+    Snapshot(&'static str),
+    /// More committed entries wait to be applied here than memory allows, or a snapshot is being installed;
+    /// the leader sends again.
+    #[error("this node is busy applying what is committed")]
     Busy,
 }
 
@@ -50,14 +56,75 @@ pub(crate) struct Receiver {
     pub(crate) leader: u64,
 }
 
-pub(crate) fn check(message: &Message, receiver: Receiver) -> Result<(), StepError> {
-    let kind = MessageType::from_i32(message.msg_type).ok_or(StepError::Kind(message.msg_type))?;
+/// Checks a message with a snapshot against the state that is staged for it; returns the membership.
+pub(crate) fn check_snapshot(
+    message: &Message,
+    receiver: Receiver,
+    staged: Applied,
+) -> Result<ConfState, StepError> {
+    if message.msg_type != MessageType::MsgSnapshot as i32 || message.request_snapshot != 0 {
+        return Err(StepError::Kind(message.msg_type));
+    }
+    check_addresses(message, receiver)?;
+    check_term(message, MessageType::MsgSnapshot, receiver)?;
+    if !message.entries.is_empty() {
+        return Err(StepError::Entries);
+    }
+    let snapshot = message.snapshot.as_ref();
+    let Some(metadata) = snapshot.and_then(|snapshot| snapshot.metadata.as_ref()) else {
+        return Err(StepError::Snapshot("does not say where it stands"));
+    };
+    if metadata.index == 0 || metadata.index > INDEX_MAX {
+        return Err(StepError::Index(metadata.index));
+    }
+    if metadata.term == 0 || metadata.term > message.term {
+        return Err(StepError::Term(metadata.term));
+    }
+    if (metadata.index, metadata.term) != (staged.index, staged.term) {
+        return Err(StepError::Snapshot("stands elsewhere than its state"));
+    }
+    match &metadata.conf_state {
+        Some(members) if is_membership(members) => Ok(members.clone()),
+        _ => Err(StepError::Snapshot("names no possible membership")),
+    }
+}
+
+/// Whether raft-rs can hold this membership; it panics on one that contradicts itself.
+fn is_membership(state: &ConfState) -> bool {
+    let set = |ids: &[u64]| ids.iter().copied().collect::<BTreeSet<u64>>();
+    let lists = [
+        &state.voters,
+        &state.learners,
+        &state.voters_outgoing,
+        &state.learners_next,
+    ];
+    let [voters, learners, outgoing, next] = lists.map(|ids| set(ids));
+    let has_doubles = lists.iter().any(|ids| set(ids).len() != ids.len());
+    let is_joint = !outgoing.is_empty();
+    !has_doubles
+        && !lists.iter().any(|ids| ids.contains(&0))
+        && !voters.is_empty()
+        && learners.is_disjoint(&voters)
+        && learners.is_disjoint(&outgoing)
+        && next.is_subset(&outgoing)
+        && next.is_disjoint(&voters)
+        && next.is_disjoint(&learners)
+        && (is_joint || !state.auto_leave)
+}
+
+fn check_addresses(message: &Message, receiver: Receiver) -> Result<(), StepError> {
     if message.to != receiver.node_id {
         return Err(StepError::Receiver(message.to));
     }
     if message.from == 0 || message.from == receiver.node_id {
         return Err(StepError::Sender(message.from));
     }
+    Ok(())
+}
+
+pub(crate) fn check(message: &Message, receiver: Receiver) -> Result<(), StepError> {
+    let kind = MessageType::from_i32(message.msg_type).ok_or(StepError::Kind(message.msg_type))?;
+    check_addresses(message, receiver)?;
     check_term(message, kind, receiver)?;
     for index in [
         message.index,
@@ -127,7 +194,8 @@ fn check_kind(message: &Message, kind: MessageType, receiver: Receiver) -> Resul
                 return Err(StepError::Sender(message.from));
             }
         }
-        // Neither proposals nor transfers are ever forwarded; the rest is local to a node, or a snapshot.
+        // Neither proposals nor transfers are ever forwarded, a snapshot comes with its bytes
+        // (`check_snapshot`), and the rest is local to a node.
         Kind::MsgTransferLeader
         | Kind::MsgHup
         | Kind::MsgBeat

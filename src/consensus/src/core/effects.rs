@@ -3,6 +3,7 @@
 
 use super::message::Message;
 use super::reads::{ReadOutcome, ReadRound};
+use super::snapshots::SnapshotMark;
 use bytes::Bytes;
 use storage::Record;
 
@@ -14,6 +15,12 @@ use storage::Record;
 pub struct Effects {
     /// Messages to send now. Losing one is safe.
     pub send: Vec<Message>,
+    /// Messages that go out together with the snapshot taken for their receiver; how that ends is reported with
+    /// `Core::snapshot_sent`, always.
+    pub send_snapshots: Vec<Message>,
+    /// Members for which a snapshot of the state is wanted; answered with `Core::snapshot_taken`, or
+    /// `Core::snapshot_not_taken`.
+    pub snapshots: Vec<u64>,
     /// Writes of the log, in order; each is reported with `Core::persisted`.
     pub persist: Vec<Persist>,
     /// Committed entries in log order, each exactly once; reported with `Core::applied`.
@@ -26,6 +33,8 @@ impl Effects {
     /// Nothing to do.
     pub fn is_empty(&self) -> bool {
         self.send.is_empty()
+            && self.send_snapshots.is_empty()
+            && self.snapshots.is_empty()
             && self.persist.is_empty()
             && self.apply.is_empty()
             && self.reads.is_empty()
@@ -45,6 +54,9 @@ pub struct Persist {
     pub ballot: Option<Ballot>,
     /// Whether it must survive a crash before it is reported. False only for a commit index.
     pub must_sync: bool,
+    /// This write replaces the whole log, and the staged state of the snapshot replaces the state after it.
+    /// When both are durable, `Core::installed` says so; it stands for the report of this write.
+    pub snapshot: Option<SnapshotMark>,
 }
 
 /// What a node must not forget, or it could vote twice.

@@ -7,6 +7,12 @@
 //! timeout a member has is no matter of safety, so members that see different memberships or
 //! leaders, and collide, lose an election and nothing else.
 
+use super::Core;
+#[cfg(feature = "mutants")]
+use super::mutation;
+use raft::StateRole;
+use std::collections::BTreeSet;
+
 /// Ticks between two members in line, if there is room: time enough to win an election.
 const SPACING_TICKS_MAX: usize = 2;
 
@@ -40,6 +46,59 @@ pub(crate) fn timeout_ticks(draw: Draw, election_ticks: usize) -> usize {
     let shift = usize::try_from(shift).expect("the shift is below the number of members");
     let turn = (draw.place + shift) % members;
     election_ticks + first + (turn * spacing) % span
+}
+
+/// What the election timeout depends on, besides the membership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Occasion {
+    term: u64,
+    role: StateRole,
+    leader: u64,
+}
+
+impl Core {
+    /// Overwrites what raft-rs drew. Runs after every input, so it computes only on a new occasion.
+    pub(super) fn fix_election_timeout(&mut self) {
+        #[cfg(feature = "mutants")]
+        if mutation::is_planted(mutation::Mutation::ElectionTimeoutKept) {
+            return;
+        }
+        let occasion = Occasion {
+            term: self.raw.raft.term,
+            role: self.raw.raft.state,
+            leader: self.raw.raft.leader_id,
+        };
+        let ticks = match self.election {
+            Some((known, ticks)) if known == occasion => ticks,
+            _ => self.election_timeout(occasion),
+        };
+        self.election = Some((occasion, ticks));
+        let raft = &mut self.raw.raft;
+        if raft.randomized_election_timeout() != ticks {
+            raft.set_randomized_election_timeout(ticks);
+        }
+    }
+
+    /// Those that may campaign take turns; the leader they would replace is not one of them.
+    fn election_timeout(&self, occasion: Occasion) -> usize {
+        let state = &self.conf_state;
+        let voters: BTreeSet<u64> = state
+            .voters
+            .iter()
+            .chain(&state.voters_outgoing)
+            .copied()
+            .collect();
+        let node_id = self.config.node_id;
+        let is_rival = |id: &&u64| **id == node_id || **id != occasion.leader;
+        let rivals: Vec<u64> = voters.iter().filter(is_rival).copied().collect();
+        let draw = Draw {
+            seed: self.config.seed,
+            term: occasion.term,
+            place: rivals.partition_point(|id| *id < node_id),
+            members: rivals.len(),
+        };
+        timeout_ticks(draw, self.config.election_ticks)
+    }
 }
 
 /// Spreads every input bit over the whole word (the finaliser of splitmix64).

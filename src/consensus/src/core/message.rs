@@ -1,5 +1,6 @@
 //! A Raft message to or from another member, opaque outside this crate.
 
+use super::Position;
 use bytes::Bytes;
 use raft::eraftpb;
 use raft_prost::Message as _;
@@ -65,6 +66,16 @@ impl Message {
     /// How many bytes go over the wire.
     pub fn encoded_len(&self) -> usize {
         self.0.encoded_len()
+    }
+
+    /// Where the snapshot stands that goes with this message, if it is of that kind.
+    pub fn snapshot(&self) -> Option<Position> {
+        let is_snapshot = self.0.msg_type == eraftpb::MessageType::MsgSnapshot as i32;
+        let metadata = self.0.snapshot.as_ref()?.metadata.as_ref()?;
+        is_snapshot.then_some(Position {
+            index: metadata.index,
+            term: metadata.term,
+        })
     }
 
     /// The bytes that go over the wire.

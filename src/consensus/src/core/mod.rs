@@ -23,6 +23,8 @@ mod open;
 mod progress;
 mod reads;
 mod ready;
+mod rounds;
+mod snapshots;
 
 pub use change::ChangeRefused;
 pub use check::StepError;
@@ -31,6 +33,7 @@ pub use message::{Message, MessageError};
 pub use open::{CoreConfig, OpenError};
 pub use progress::{PeerProgress, Replication};
 pub use reads::{ReadOutcome, ReadRound};
+pub use snapshots::SnapshotMark;
 
 pub(crate) use ready::conf_change;
 
@@ -40,13 +43,13 @@ pub use crate::log::codec::CodecError;
 use crate::log::{LogView, codec};
 use crate::status::Role;
 use bytes::Bytes;
-use check::Receiver;
-use election::Draw;
+use election::Occasion;
 use raft::eraftpb::{ConfChangeV2, ConfState, EntryType, HardState, MessageType};
 use raft::{RawNode, StateRole};
 use raft_prost::Message as _;
-use reads::{Reads, Reign};
+use reads::Reads;
 use ready::Outstanding;
+use snapshots::{Install, Shipping};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use storage::LogStore;
 
@@ -89,14 +92,6 @@ pub enum MemberChange {
     Remove(u64),
 }
 
-/// What the election timeout depends on, besides the membership.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Occasion {
-    term: u64,
-    role: StateRole,
-    leader: u64,
-}
-
 /// A raft-rs node behind our own interface; see the module.
 pub struct Core {
     raw: RawNode<LogView>,
@@ -120,6 +115,8 @@ pub struct Core {
     ticks: u64,
     /// When each member was last heard of, in ticks.
     heard: BTreeMap<u64, u64>,
+    shipping: Shipping,
+    installing: Option<Install>,
     /// What the election timeout was last computed from, and what came out.
     election: Option<(Occasion, usize)>,
     effects: Effects,
@@ -157,6 +154,8 @@ impl Core {
             time_ms,
             ticks: 0,
             heard: BTreeMap::new(),
+            shipping: Shipping::default(),
+            installing: None,
             election: None,
             effects: Effects::default(),
             conf_state,
@@ -173,12 +172,15 @@ impl Core {
         if self.is_alone() && self.role() != Role::Leader {
             // raft-rs asserts that a sole voter's log is durable when its election timeout elapses.
             self.campaign_if_alone();
-        } else {
+        } else if self.installing.is_none() {
+            // A member that installs a snapshot does not campaign: raft-rs would look for entries that it has
+            // not applied in a log that does not hold them.
             self.raw.tick();
         }
         for round in self.reads.tick() {
             self.effects.reads.push((round, ReadOutcome::NoLeader));
         }
+        self.tick_snapshots();
         self.settle();
         self.persist_lazily();
     }
@@ -189,14 +191,7 @@ impl Core {
     /// [`StepError`] if no honest member sends such a message now; it changed nothing.
     pub fn step(&mut self, message: Message) -> Result<(), StepError> {
         let message = message.0;
-        let receiver = Receiver {
-            node_id: self.config.node_id,
-            term: self.raw.raft.term,
-            last_index: self.last_index(),
-            leads: self.role() == Role::Leader,
-            leader: self.raw.raft.leader_id,
-        };
-        check::check(&message, receiver)?;
+        check::check(&message, self.receiver())?;
         let is_append = message.msg_type == MessageType::MsgAppend as i32;
         if is_append
             && !message.entries.is_empty()
@@ -204,8 +199,8 @@ impl Core {
         {
             return Err(StepError::Busy);
         }
-        if message.msg_type == MessageType::MsgTimeoutNow as i32 && self.is_alone() {
-            return Err(StepError::Sender(message.from));
+        if message.msg_type == MessageType::MsgTimeoutNow as i32 {
+            self.check_call(message.from)?;
         }
         if message.msg_type == MessageType::MsgReadIndex as i32 {
             self.check_read_request(&message)?;
@@ -219,10 +214,7 @@ impl Core {
             self.time_ms = self.time_ms.max(newest);
         }
         let from = message.from;
-        // Of members alone: a liar may name anyone, and the map must not grow with it.
-        if self.raw.raft.prs().get(from).is_some() {
-            self.heard.insert(from, self.ticks);
-        }
+        self.heard_of(from);
         if self.is_stale_rejection(&message) {
             return Ok(());
         }
@@ -280,19 +272,18 @@ impl Core {
         Ok(self.last_position())
     }
 
-    /// Opens a read round: once its index is applied, a local read sees everything acknowledged
-    /// before this call. The outcome comes with the effects.
-    pub fn read(&mut self) -> ReadRound {
-        let round = self.reads.open();
-        self.settle();
-        round
-    }
-
     /// The write of this number, and all before it, are durable.
     ///
     /// # Panics
     /// If no such write is outstanding: a report out of order would acknowledge what may be lost.
     pub fn persisted(&mut self, number: u64) {
+        if let Some(install) = &mut self.installing
+            && number >= install.number
+        {
+            // The snapshot comes first; see `installed`.
+            install.durable = install.durable.max(number);
+            return;
+        }
         self.release_until(number);
         self.evict();
         self.settle();
@@ -357,6 +348,24 @@ impl Core {
         std::mem::take(&mut self.effects)
     }
 
+    /// Remembers that a member spoke. Of members alone: a liar may name anyone, and the map must not grow.
+    fn heard_of(&mut self, from: u64) {
+        if self.raw.raft.prs().get(from).is_some() {
+            self.heard.insert(from, self.ticks);
+        }
+    }
+
+    /// Whether this member may be called to an election.
+    fn check_call(&self, from: u64) -> Result<(), StepError> {
+        if self.installing.is_some() {
+            return Err(StepError::Busy);
+        }
+        if self.is_alone() {
+            return Err(StepError::Sender(from));
+        }
+        Ok(())
+    }
+
     fn refuse_unless_leader(&self) -> Result<(), ProposalRefused> {
         #[cfg(feature = "mutants")]
         if mutation::is_planted(mutation::Mutation::ProposalForwarded) {
@@ -395,37 +404,6 @@ impl Core {
         }
     }
 
-    fn reign(&self) -> Reign {
-        Reign {
-            term: self.raw.raft.term,
-            leader: self.raw.raft.leader_id,
-        }
-    }
-
-    /// A member's read request must be newer than any seen of it: one delivered twice could be
-    /// confirmed by acknowledgements of its first delivery.
-    fn check_read_request(&mut self, message: &raft::eraftpb::Message) -> Result<(), StepError> {
-        let context = message
-            .entries
-            .first()
-            .map(|entry| entry.data.as_slice())
-            .unwrap_or_default();
-        let (node_id, epoch, counter) = reads::parse_context(context).ok_or(StepError::Entries)?;
-        if node_id != message.from || self.raw.raft.prs().get(node_id).is_none() {
-            return Err(StepError::Sender(node_id));
-        }
-        let seen = self.reads_seen.entry(node_id).or_default();
-        #[cfg(feature = "mutants")]
-        if mutation::is_planted(mutation::Mutation::ReadContextReused) {
-            return Ok(());
-        }
-        if (epoch, counter) <= *seen {
-            return Err(StepError::Entries);
-        }
-        *seen = (epoch, counter);
-        Ok(())
-    }
-
     /// Brings everything an input may have touched back to rest.
     fn settle(&mut self) {
         self.fix_election_timeout();
@@ -433,76 +411,7 @@ impl Core {
         if self.request_reads() {
             self.take_readies();
         }
-    }
-
-    /// Overwrites what raft-rs drew. Runs after every input, so it computes only on a new occasion.
-    fn fix_election_timeout(&mut self) {
-        #[cfg(feature = "mutants")]
-        if mutation::is_planted(mutation::Mutation::ElectionTimeoutKept) {
-            return;
-        }
-        let occasion = Occasion {
-            term: self.raw.raft.term,
-            role: self.raw.raft.state,
-            leader: self.raw.raft.leader_id,
-        };
-        let ticks = match self.election {
-            Some((known, ticks)) if known == occasion => ticks,
-            _ => self.election_timeout(occasion),
-        };
-        self.election = Some((occasion, ticks));
-        let raft = &mut self.raw.raft;
-        if raft.randomized_election_timeout() != ticks {
-            raft.set_randomized_election_timeout(ticks);
-        }
-    }
-
-    /// Those that may campaign take turns; the leader they would replace is not one of them.
-    fn election_timeout(&self, occasion: Occasion) -> usize {
-        let state = &self.conf_state;
-        let voters: BTreeSet<u64> = state
-            .voters
-            .iter()
-            .chain(&state.voters_outgoing)
-            .copied()
-            .collect();
-        let node_id = self.config.node_id;
-        let is_rival = |id: &&u64| **id == node_id || **id != occasion.leader;
-        let rivals: Vec<u64> = voters.iter().filter(is_rival).copied().collect();
-        let draw = Draw {
-            seed: self.config.seed,
-            term: occasion.term,
-            place: rivals.partition_point(|id| *id < node_id),
-            members: rivals.len(),
-        };
-        election::timeout_ticks(draw, self.config.election_ticks)
-    }
-
-    /// Makes the requests that are due; returns whether one was taken.
-    ///
-    /// raft-rs drops a request in silence while no leader is known, or while a leader has committed
-    /// nothing in its term. On a leader the counts tell; the round stays due and is tried again.
-    fn request_reads(&mut self) -> bool {
-        if self.reads.is_empty() || self.leader().is_none() {
-            return false;
-        }
-        let reign = self.reign();
-        let mut requested = false;
-        for round in self.reads.due(reign) {
-            let count = |raw: &RawNode<LogView>| {
-                raw.raft.pending_read_count() + raw.raft.ready_read_count()
-            };
-            let before = count(&self.raw);
-            let (counter, context) = self.reads.next_context();
-            self.raw.read_index(context);
-            let taken = self.raw.raft.state != StateRole::Leader || count(&self.raw) > before;
-            if !taken {
-                break;
-            }
-            self.reads.requested(round, counter, reign);
-            requested = true;
-        }
-        requested
+        self.want_snapshots();
     }
 
     fn evict(&mut self) {

@@ -54,11 +54,8 @@ impl Core {
 
     fn take_ready(&mut self) {
         let mut ready = self.raw.ready();
-        assert!(
-            ready.snapshot().is_empty(),
-            "messages with a snapshot are not stepped"
-        );
-        self.effects.send.extend(pieces(ready.take_messages()));
+        let messages = pieces(ready.take_messages());
+        self.ship(messages);
         let read_states = ready.take_read_states();
         let committed = ready.take_committed_entries();
         let messages = pieces(ready.take_persisted_messages()).collect();
@@ -85,10 +82,15 @@ impl Core {
         }
         let must_sync = ready.must_sync();
         if must_sync {
+            let snapshot = ready.snapshot();
+            let mark = (!snapshot.is_empty()).then(|| self.begin_install(number, snapshot));
             let entries = ready.take_entries();
             let records = entries.iter().map(codec::encode_entry).collect();
             self.raw.mut_store().append(entries);
             self.push_write(Some(number), records, true);
+            if let Some(write) = self.effects.persist.last_mut() {
+                write.snapshot = mark;
+            }
         }
         self.outstanding.push_back(Outstanding {
             number,
@@ -117,6 +119,7 @@ impl Core {
             hard_state,
             ballot,
             must_sync,
+            snapshot: None,
         });
     }
 
@@ -147,7 +150,7 @@ impl Core {
                 .outstanding
                 .pop_front()
                 .expect("the loop condition saw one");
-            self.effects.send.extend(ready.messages);
+            self.ship(ready.messages);
         }
         self.raw.on_persist_ready(number);
         self.release_ready_writes();
@@ -164,7 +167,7 @@ impl Core {
                 .outstanding
                 .pop_front()
                 .expect("the loop condition saw one");
-            self.effects.send.extend(ready.messages);
+            self.ship(ready.messages);
             self.raw.on_persist_ready(ready.number);
         }
     }

@@ -11,3 +11,4 @@ mod log_rules;
 mod members;
 mod reads;
 mod simulation;
+mod snapshots;

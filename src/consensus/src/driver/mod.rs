@@ -325,6 +325,9 @@ impl<R: Send + 'static> Driver<R> {
         if !effects.send.is_empty() {
             self.peers.send(effects.send);
         }
+        for to in effects.snapshots {
+            self.core.snapshot_not_taken(to);
+        }
         for persist in effects.persist {
             self.writes.extend(persist.number);
             self.duties.appended(&persist.records);

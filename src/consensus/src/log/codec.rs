@@ -13,6 +13,9 @@ pub(crate) const FOUNDERS: &str = "founders";
 /// Named value of the log store: term of the entry before the first one. Written by the store.
 pub(crate) const BOUNDARY: &str = "boundary";
 
+/// Named value of the log store: newest time stamp of what a snapshot replaced.
+pub(crate) const STAMP: &str = "stamp";
+
 /// Bytes of the log that are not what this code writes.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
@@ -33,9 +36,9 @@ pub enum CodecError {
         /// Index in the entry.
         entry: u64,
     },
-    /// A boundary that is not a term.
-    #[error("the boundary of the log is {0} bytes long, expected 8")]
-    Boundary(usize),
+    /// A boundary that is not a term, or a time stamp that is none.
+    #[error("a number of the log is {0} bytes long, expected 8")]
+    Number(usize),
 }
 
 /// An entry as the log store keeps it.
@@ -88,8 +91,20 @@ pub(crate) fn encode_boundary(term: u64) -> Bytes {
 }
 
 pub(crate) fn decode_boundary(bytes: &[u8]) -> Result<u64, CodecError> {
-    let term: [u8; 8] = bytes
+    decode_number(bytes)
+}
+
+pub(crate) fn encode_stamp(time_ms: u64) -> Bytes {
+    Bytes::copy_from_slice(&time_ms.to_be_bytes())
+}
+
+pub(crate) fn decode_stamp(bytes: &[u8]) -> Result<u64, CodecError> {
+    decode_number(bytes)
+}
+
+fn decode_number(bytes: &[u8]) -> Result<u64, CodecError> {
+    let number: [u8; 8] = bytes
         .try_into()
-        .map_err(|_| CodecError::Boundary(bytes.len()))?;
-    Ok(u64::from_be_bytes(term))
+        .map_err(|_| CodecError::Number(bytes.len()))?;
+    Ok(u64::from_be_bytes(number))
 }

@@ -3,9 +3,12 @@
 
 mod cache;
 pub(crate) mod codec;
+mod offers;
 
+use crate::core::Position;
 use cache::EntryCache;
 use codec::CodecError;
+use offers::Offers;
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, StorageError};
 use raft_prost::Message as _;
@@ -61,6 +64,11 @@ pub(crate) struct LogView {
     /// The last answer of `term` that came from the store: it is asked again and again for the same
     /// index right after a start, before anything is cached.
     term_read: Cell<(u64, u64)>,
+    /// Membership the directory was founded with, if it says so.
+    founders: Option<ConfState>,
+    offers: Offers,
+    /// Newest time stamp of what a snapshot replaced.
+    stamp: u64,
 }
 
 impl LogView {
@@ -76,6 +84,14 @@ impl LogView {
             None if first_index <= 1 => 0,
             None => return Err(LogError::BoundaryMissing { first_index }),
         };
+        let founders = match store.value(codec::FOUNDERS)? {
+            Some(bytes) => Some(codec::decode_conf_state(&bytes)?),
+            None => None,
+        };
+        let stamp = match store.value(codec::STAMP)? {
+            Some(bytes) => codec::decode_stamp(&bytes)?,
+            None => 0,
+        };
         let cache = EntryCache::new(CACHE_BYTES_MAX);
         let term_read = Cell::new((0, 0));
         Ok(LogView {
@@ -87,6 +103,9 @@ impl LogView {
             hard_state,
             conf_state,
             term_read,
+            founders,
+            offers: Offers::default(),
+            stamp,
         })
     }
 
@@ -98,7 +117,8 @@ impl LogView {
         &self.conf_state
     }
 
-    /// Newest time stamp among the last `entries_max` entries; 0 if none carries one.
+    /// Newest time stamp among the last `entries_max` entries, or of the snapshot before them; 0 if none
+    /// carries one.
     pub(crate) fn newest_stamp(&self, entries_max: u64) -> Result<u64, LogError> {
         let oldest = self
             .first_index
@@ -109,10 +129,10 @@ impl LogView {
                 .pop()
                 .ok_or(LogError::Missing { index })?;
             if let Some(stamp) = crate::payload::time_ms(&entry.data) {
-                return Ok(stamp);
+                return Ok(stamp.max(self.stamp));
             }
         }
-        Ok(0)
+        Ok(self.stamp)
     }
 
     pub(crate) fn first(&self) -> u64 {
@@ -144,6 +164,30 @@ impl LogView {
         self.last_index = last.index;
         self.term_read.set((0, 0));
         self.cache.append(entries);
+    }
+
+    /// Forgets everything: a snapshot that ends at `position` comes in its place.
+    pub(crate) fn reset(&mut self, position: Position) {
+        self.cache = EntryCache::new(CACHE_BYTES_MAX);
+        self.term_read.set((0, 0));
+        self.first_index = position.index + 1;
+        self.last_index = position.index;
+        self.boundary_term = position.term;
+    }
+
+    /// Membership the directory was founded with.
+    pub(crate) fn founders(&self) -> Option<ConfState> {
+        self.founders.clone()
+    }
+
+    /// Snapshots for members, and who wants one.
+    pub(crate) fn offers(&mut self) -> &mut Offers {
+        &mut self.offers
+    }
+
+    /// Looks at the snapshots for members.
+    pub(crate) fn offered(&self) -> &Offers {
+        &self.offers
     }
 
     /// Entries at or below `index` are durable and applied: the cache may drop them.
@@ -288,9 +332,11 @@ impl raft::Storage for LogView {
         Ok(self.last_index)
     }
 
-    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        // No member is added before snapshots can be sent, so no one can need what was truncated.
-        Err(StorageError::SnapshotTemporarilyUnavailable.into())
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        // One that ends before the log begins would leave its receiver with a gap.
+        let index_min = request_index.max(self.first_index - 1);
+        let offer = self.offers.get(to, index_min);
+        offer.ok_or_else(|| StorageError::SnapshotTemporarilyUnavailable.into())
     }
 }
 

@@ -15,6 +15,7 @@ fn persist(number: u64, indexes: std::ops::RangeInclusive<u64>, text: &'static [
         hard_state: None,
         ballot: None,
         must_sync: true,
+        snapshot: None,
     }
 }
 
@@ -51,6 +52,7 @@ fn the_newest_hard_state_and_ballot_win() {
         hard_state: Some(Bytes::from_static(b"b")),
         ballot: None,
         must_sync: false,
+        snapshot: None,
     });
     assert_eq!(
         group.write.values,

@@ -4,7 +4,7 @@ use crate::core::*;
 use crate::log::codec;
 use raft::eraftpb::ConfState;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use storage::{Applied, LogWrite};
+use storage::{Applied, LogWrite, Snapshot, StagedSnapshot, StateWriter};
 
 /// Rounds of message passing before a test is told that it does not come to rest.
 const ROUNDS_MAX: usize = 200;
@@ -15,6 +15,8 @@ pub(super) const SNAPSHOT_TICKS_MAX: u32 = 100;
 pub(super) struct Member {
     pub(super) core: Core,
     pub(super) log: LogStore,
+    /// Holds the applied position and the membership, and only what a snapshot needs of them.
+    state: StateWriter,
     voters: Vec<u64>,
     incarnation: u64,
     pub(super) unwritten: VecDeque<Persist>,
@@ -26,6 +28,13 @@ pub(super) struct Member {
     pub(super) history: BTreeMap<u64, (Position, u64)>,
     pub(super) conf_state: Option<Bytes>,
     pub(super) outgoing: Vec<Message>,
+    /// Snapshots taken for others, until the message for them comes.
+    taken: BTreeMap<u64, Snapshot>,
+    pub(super) shipments: Vec<(Message, Snapshot)>,
+    /// Whether no snapshot can be taken, and how many were wanted.
+    pub(super) no_snapshots: bool,
+    pub(super) snapshots_wanted: u32,
+    staged: Option<StagedSnapshot>,
     pub(super) reads: BTreeMap<ReadRound, ReadOutcome>,
 }
 
@@ -55,7 +64,12 @@ pub(super) fn new_log() -> LogStore {
 
 impl Member {
     pub(super) fn new(node_id: u64, voters: &[u64]) -> Self {
-        let log = new_log();
+        let storage::Stores { log, writer, .. } = storage::memory_stores(&[]);
+        let founded = LogWrite {
+            records: Vec::new(),
+            values: vec![(codec::FOUNDERS, conf_state(voters))],
+        };
+        log.write(&founded, true).expect("the memory log writes");
         let config = CoreConfig {
             conf_state: Some(conf_state(voters)),
             ..core_config(node_id)
@@ -64,6 +78,7 @@ impl Member {
         let mut member = Member {
             core,
             log,
+            state: writer,
             voters: voters.to_vec(),
             incarnation: 1,
             unwritten: VecDeque::new(),
@@ -73,6 +88,11 @@ impl Member {
             history: BTreeMap::new(),
             conf_state: None,
             outgoing: Vec::new(),
+            taken: BTreeMap::new(),
+            shipments: Vec::new(),
+            no_snapshots: false,
+            snapshots_wanted: 0,
+            staged: None,
             reads: BTreeMap::new(),
         };
         member.take();
@@ -97,6 +117,9 @@ impl Member {
         self.unreported.clear();
         self.unapplied.clear();
         self.outgoing.clear();
+        self.taken.clear();
+        self.shipments.clear();
+        self.staged = None;
         self.reads.clear();
         self.take();
     }
@@ -105,6 +128,19 @@ impl Member {
     pub(super) fn take(&mut self) {
         let effects = self.core.take_effects();
         self.outgoing.extend(effects.send);
+        for message in effects.send_snapshots {
+            let snapshot = self.taken.remove(&message.to());
+            let snapshot = snapshot.expect("what is sent was taken before");
+            assert_eq!(
+                message.snapshot().map(|position| position.index),
+                Some(snapshot.applied().index),
+                "the message goes with its own snapshot"
+            );
+            self.shipments.push((message, snapshot));
+        }
+        for to in effects.snapshots {
+            self.take_snapshot(to);
+        }
         self.unwritten.extend(effects.persist);
         self.unapplied.extend(effects.apply);
         for (round, outcome) in effects.reads {
@@ -115,8 +151,86 @@ impl Member {
         }
     }
 
+    fn take_snapshot(&mut self, to: u64) {
+        self.snapshots_wanted += 1;
+        if self.no_snapshots {
+            return self.core.snapshot_not_taken(to);
+        }
+        let snapshot = self.snapshot();
+        let conf_state = snapshot.conf_state().cloned();
+        let kept = self
+            .core
+            .snapshot_taken(to, snapshot.applied(), conf_state.as_ref());
+        if kept {
+            self.taken.insert(to, snapshot);
+        }
+        self.take();
+    }
+
+    /// The state as of what is applied.
+    pub(super) fn snapshot(&mut self) -> Snapshot {
+        let store = self.state.store().clone();
+        if self.applied.index > store.applied().index {
+            let mut batch = self.state.begin();
+            if let Some(conf_state) = &self.conf_state {
+                batch.set_conf_state(conf_state);
+            }
+            batch.commit(self.applied).expect("a memory store");
+        }
+        store.snapshot().expect("something was applied")
+    }
+
+    /// Receives the bytes of a snapshot.
+    pub(super) fn stage(&mut self, snapshot: &Snapshot) -> StagedSnapshot {
+        let mut stage = self.state.store().stage().expect("nobody else stages");
+        for chunk in snapshot.chunks() {
+            stage
+                .push(&chunk.expect("a memory store"))
+                .expect("our own chunk");
+        }
+        stage.finish().expect("it is whole")
+    }
+
+    /// Receives a message with its snapshot.
+    pub(super) fn step_snapshot(
+        &mut self,
+        message: &Message,
+        snapshot: &Snapshot,
+    ) -> Result<bool, StepError> {
+        let staged = self.stage(snapshot);
+        let (applied, conf_state) = (staged.applied(), staged.conf_state().cloned());
+        let taken = self
+            .core
+            .step_snapshot(message.clone(), applied, conf_state.as_ref());
+        if taken == Ok(true) {
+            self.staged = Some(staged);
+        }
+        self.take();
+        taken
+    }
+
+    /// Puts the staged state in the place of log and state.
+    fn install(&mut self, mark: SnapshotMark, hard_state: Option<Bytes>) {
+        let staged = self.staged.take().expect("what is marked was staged");
+        let applied = staged.applied();
+        assert_eq!(applied.index, mark.position.index);
+        let mut values = vec![(codec::BOUNDARY, mark.boundary), (codec::STAMP, mark.stamp)];
+        values.extend(hard_state.map(|state| (codec::HARD_STATE, state)));
+        let conf_state = self.state.install(staged, &self.log, &values);
+        self.conf_state = conf_state.expect("a memory store");
+        self.applied = applied;
+        self.unapplied.clear();
+        self.report();
+        self.core.installed();
+        self.take();
+    }
+
     pub(super) fn write(&mut self) {
         while let Some(persist) = self.unwritten.pop_front() {
+            if let Some(mark) = persist.snapshot {
+                self.install(mark, persist.hard_state);
+                continue;
+            }
             let values = persist
                 .hard_state
                 .iter()
@@ -310,7 +424,15 @@ impl Cluster {
             .values_mut()
             .flat_map(|member| std::mem::take(&mut member.outgoing))
             .collect();
-        let any = !sent.is_empty();
+        let shipped: Vec<(Message, Snapshot)> = self
+            .members
+            .values_mut()
+            .flat_map(|member| std::mem::take(&mut member.shipments))
+            .collect();
+        let any = !sent.is_empty() || !shipped.is_empty();
+        for (message, snapshot) in shipped {
+            self.ship(&message, &snapshot);
+        }
         for message in sent {
             if self.cut.contains(&(message.from(), message.to())) {
                 continue;
@@ -322,6 +444,19 @@ impl Cluster {
             self.hand_over(message);
         }
         any
+    }
+
+    /// Delivers a snapshot and reports how it went.
+    fn ship(&mut self, message: &Message, snapshot: &Snapshot) {
+        let (from, to) = (message.from(), message.to());
+        let delivered = !self.cut.contains(&(from, to))
+            && self
+                .members
+                .get_mut(&to)
+                .is_some_and(|receiver| receiver.step_snapshot(message, snapshot).is_ok());
+        let sender = self.member(from);
+        sender.core.snapshot_sent(to, delivered);
+        sender.take();
     }
 
     pub(super) fn hand_over(&mut self, message: Message) {
