@@ -9,6 +9,7 @@ use super::{
 use crate::machine::{Published, Reply};
 use crate::members::{MemberRecord, Members};
 use crate::node::peers::{ADMINISTRATION, Requester};
+use crate::peer::{LinkStatus, Transport};
 use bytes::Bytes;
 use consensus::{ChangeError, ChangeRefused, Handle, MemberChange, Role, TransferError};
 use prost::Message;
@@ -492,6 +493,11 @@ impl Admin for Cluster {
                 _ => Err(strange()),
             }
         })
+    }
+
+    fn links(&self) -> Vec<LinkStatus> {
+        let transport = self.requester.transport();
+        transport.map(Transport::status).unwrap_or_default()
     }
 
     fn status(&self) -> Answer<'_, NodeStatus> {

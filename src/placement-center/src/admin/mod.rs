@@ -12,6 +12,7 @@ pub use error::AdminError;
 pub use progress::progress;
 pub use view::*;
 
+use crate::peer::LinkStatus;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -35,6 +36,8 @@ pub trait Admin: Send + Sync + 'static {
     fn transfer(&self, to: Option<MemberRef>) -> Answer<'_, u64>;
     /// Whether a member can be restarted now.
     fn check(&self, member: MemberRef) -> Answer<'_, RestartCheck>;
+    /// The links of this node to the others, as they are.
+    fn links(&self) -> Vec<LinkStatus>;
     /// Where this node stands.
     fn status(&self) -> Answer<'_, NodeStatus>;
     /// Where every member stands; the text says why one did not answer.

@@ -5,6 +5,7 @@ use super::decode::Query;
 use super::error::ApiError;
 use crate::admin::{ProgressView, progress};
 use crate::config::{AdvertiseConfig, Config, LimitsConfig, RaftConfig, StorageConfig};
+use crate::peer::{LinkState, LinkStatus};
 use crate::service::etcd::ETCD_API_VERSION;
 use axum::Json;
 use axum::extract::State;
@@ -58,6 +59,7 @@ pub(super) async fn status(
         "learners": status.learners,
         "outgoing_voters": status.outgoing,
         "peers": peers,
+        "links": links(&parts.admin.links()),
         "index": {
             "first": status.first_index,
             "last": status.last_index,
@@ -90,6 +92,25 @@ fn peers(progress: BTreeMap<u64, ProgressView>) -> Vec<Value> {
         peer
     };
     progress.into_iter().map(peer).collect()
+}
+
+/// The links of this node to the others.
+fn links(links: &[LinkStatus]) -> Vec<Value> {
+    let link = |link: &LinkStatus| {
+        let (state, reason) = match &link.state {
+            LinkState::Connecting => ("connecting", None),
+            LinkState::Connected => ("connected", None),
+            LinkState::Failed(reason) => ("failed", Some(reason)),
+        };
+        json!({
+            "id": link.node_id,
+            "address": link.address,
+            "state": state,
+            "reason": reason,
+            "messages_dropped": link.dropped,
+        })
+    };
+    links.iter().map(link).collect()
 }
 
 /// Every member with where it stands, or why it does not say. Asking takes as long as the slowest.

@@ -2,6 +2,7 @@
 
 use super::text::{Kind, Page};
 use crate::admin::{ProgressView, ReplicationState};
+use crate::peer::{LinkState, LinkStatus};
 use std::collections::BTreeMap;
 
 /// Every way to replicate to a member, with its name as a label.
@@ -67,6 +68,29 @@ pub fn peers(page: &mut Page, peers: &BTreeMap<u64, ProgressView>) {
     }
 }
 
+/// The links of this node to the others.
+pub fn links(page: &mut Page, links: &[LinkStatus]) {
+    let name = "placement_peer_link_up";
+    page.family(
+        Kind::Gauge,
+        name,
+        "Whether this node is connected to a member.",
+    );
+    for link in links {
+        let up = u8::from(link.state == LinkState::Connected);
+        page.sample(name, &[("peer", &link.node_id.to_string())], up);
+    }
+    let name = "placement_peer_messages_dropped_total";
+    page.family(
+        Kind::Counter,
+        name,
+        "Messages to a member that were dropped: no connection, or a full queue.",
+    );
+    for link in links {
+        page.sample(name, &[("peer", &link.node_id.to_string())], link.dropped);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +129,32 @@ mod tests {
         }
         let never_heard_of = "placement_peer_silent_seconds{peer=\"3\"}";
         assert!(!text.contains(never_heard_of), "{text}");
+    }
+
+    #[test]
+    fn a_link_is_up_or_not_and_counts_what_it_dropped() {
+        let link = |node_id, state, dropped| LinkStatus {
+            node_id,
+            address: "h:1".to_owned(),
+            state,
+            dropped,
+        };
+        let mut page = Page::default();
+        let shown = [
+            link(2, LinkState::Connected, 0),
+            link(3, LinkState::Failed("refused".to_owned()), 7),
+            link(4, LinkState::Connecting, 0),
+        ];
+        links(&mut page, &shown);
+        let text = page.finish();
+        for line in [
+            "placement_peer_link_up{peer=\"2\"} 1",
+            "placement_peer_link_up{peer=\"3\"} 0",
+            "placement_peer_link_up{peer=\"4\"} 0",
+            "placement_peer_messages_dropped_total{peer=\"3\"} 7",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
     }
 
     #[test]

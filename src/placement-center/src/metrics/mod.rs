@@ -12,7 +12,7 @@ pub mod text;
 
 pub use group::{group, syncs};
 pub use grpc::{grpc_listener, rpcs};
-pub use members::{members, peers};
+pub use members::{links, members, peers};
 
 use crate::kv::Published;
 use std::sync::atomic::{AtomicU64, Ordering};

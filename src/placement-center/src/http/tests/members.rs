@@ -5,6 +5,7 @@ use crate::admin::*;
 use crate::http::layers::Counters;
 use crate::http::members::routes;
 use crate::http::{Bounds, Limits, guarded, serve};
+use crate::peer::LinkStatus;
 use parking_lot::Mutex;
 use serde_json::json;
 use std::net::SocketAddr;
@@ -97,6 +98,10 @@ impl Admin for Fake {
             reasons: vec!["node-3 is down".to_owned()],
         };
         self.answer(format!("check {member:?}"), check)
+    }
+
+    fn links(&self) -> Vec<LinkStatus> {
+        unreachable!("these routes do not ask for it")
     }
 
     fn status(&self) -> Told<NodeStatus> {

@@ -108,8 +108,12 @@ async fn version_status_and_configuration_describe_the_node() {
         (&json!([1]), &json!(1))
     );
     assert_eq!(
-        (&status["peers"], &status["outgoing_voters"]),
-        (&json!([]), &json!([]))
+        (
+            &status["peers"],
+            &status["outgoing_voters"],
+            &status["links"]
+        ),
+        (&json!([]), &json!([]), &json!([]))
     );
     assert!(
         status["index"]["applied"].as_u64() > Some(0) && status["term"].as_u64() > Some(0),

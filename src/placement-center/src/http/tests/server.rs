@@ -32,6 +32,7 @@ impl TestNode {
             data_path: directory.path().join("data"),
             grpc_port: 0,
             http_port: 0,
+            peer_port: 0,
             ..Config::default()
         };
         configure(&mut config);
@@ -40,6 +41,9 @@ impl TestNode {
             .await
             .expect("start");
         node.ready(PATIENCE).await.expect("ready");
+        tokio::time::timeout(PATIENCE, announced(&node))
+            .await
+            .expect("announced");
         let addresses = node.addresses();
         TestNode {
             node,
@@ -81,5 +85,17 @@ impl TestNode {
 
     pub async fn stop(self) {
         self.node.shutdown(PATIENCE).await.expect("a clean stop");
+    }
+}
+
+/// Returns when the node has told its cluster where it is: from then on it writes nothing by itself.
+async fn announced(node: &Node) {
+    let admin = node.admin();
+    loop {
+        let members = admin.members().await.expect("it leads").members;
+        if members.iter().all(|member| !member.instance.is_empty()) {
+            return;
+        }
+        tokio::task::yield_now().await;
     }
 }
