@@ -4,15 +4,16 @@
 
 use crate::clock::Stopwatch;
 use crate::core::{Committed, CommittedKind, Position};
-use crate::error::FatalError;
+use crate::error::{FatalError, ProposeError};
 use crate::handle::{Shared, Waiter};
 use crate::machine::{ApplyContext, StateMachine};
 use crate::payload::{Decoder, PayloadError};
-use crossbeam_channel::Receiver;
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use storage::{Applied, ApplyBatch, StateWriter};
+use storage::{Applied, ApplyBatch, LogStore, StagedSnapshot, StateWriter};
 use tokio::sync::mpsc;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -29,6 +30,30 @@ const HOUSEKEEP_EVERY_BATCHES: u32 = 32;
 pub(crate) struct Item<R> {
     pub(crate) committed: Committed,
     pub(crate) waiters: Vec<Waiter<R>>,
+}
+
+impl<R> Item<R> {
+    /// It is part of a snapshot; what its commands answered is not known here.
+    fn swallowed(self) {
+        for waiter in self.waiters {
+            waiter.answer(Err(ProposeError::OutcomeUnknown { leader: None }));
+        }
+    }
+}
+
+/// What the apply thread is given.
+pub(crate) enum Work<R> {
+    Entry(Item<R>),
+    Install(Install),
+}
+
+/// A snapshot to put in the place of log and state.
+pub(crate) struct Install {
+    pub(crate) staged: StagedSnapshot,
+    /// What the log says of it.
+    pub(crate) values: Vec<(&'static str, Bytes)>,
+    /// Told when it is done, and durable.
+    pub(crate) done_tx: Sender<()>,
 }
 
 /// A batch that is applied, committed and published, with the replies it owes.
@@ -54,7 +79,9 @@ pub(crate) struct Apply<S: StateMachine> {
     pub(crate) writer: StateWriter,
     pub(crate) applied: Applied,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) items_rx: Receiver<Item<S::Reply>>,
+    pub(crate) work_rx: Receiver<Work<S::Reply>>,
+    /// Emptied by the installation of a snapshot, and not otherwise touched.
+    pub(crate) log: LogStore,
     pub(crate) applied_tx: mpsc::Sender<AppliedBatch<S::Reply>>,
 }
 
@@ -76,20 +103,26 @@ impl<S: StateMachine> Apply<S> {
         let mut batches = 0_u32;
         loop {
             let next = if housekeeping_left {
-                match self.items_rx.try_recv() {
-                    Ok(item) => Some(item),
+                match self.work_rx.try_recv() {
+                    Ok(work) => Some(work),
                     Err(crossbeam_channel::TryRecvError::Empty) => None,
                     Err(crossbeam_channel::TryRecvError::Disconnected) => return Ok(()),
                 }
             } else {
-                match self.items_rx.recv() {
-                    Ok(item) => Some(item),
+                match self.work_rx.recv() {
+                    Ok(work) => Some(work),
                     Err(_) => return Ok(()),
                 }
             };
             match next {
-                Some(item) => {
-                    self.apply_queued(item)?;
+                Some(Work::Install(install)) => {
+                    self.install(install)?;
+                    housekeeping_left = true;
+                }
+                Some(Work::Entry(item)) => {
+                    if let Some(install) = self.apply_queued(item)? {
+                        self.install(install)?;
+                    }
                     batches += 1;
                     // A command may have left something to clean up.
                     housekeeping_left = true;
@@ -102,14 +135,28 @@ impl<S: StateMachine> Apply<S> {
         }
     }
 
-    /// Applies `first` and what is queued behind it as one batch.
-    fn apply_queued(&mut self, first: Item<S::Reply>) -> Result<(), FatalError> {
+    /// Applies `first` and what is queued behind it as one batch, up to a snapshot, which is returned.
+    fn apply_queued(&mut self, first: Item<S::Reply>) -> Result<Option<Install>, FatalError> {
         let watch = Stopwatch::start();
         let mut batch = self.writer.begin();
         let mut replies = Vec::new();
         let mut applied = self.applied;
         let (mut bytes, mut commands) = (0, 0);
-        for item in std::iter::once(first).chain(self.items_rx.try_iter().take(QUEUE_MAX)) {
+        let mut install = None;
+        let queued = self.work_rx.try_iter().take(QUEUE_MAX);
+        for work in std::iter::once(Work::Entry(first)).chain(queued) {
+            let item = match work {
+                Work::Entry(item) => item,
+                Work::Install(next) => {
+                    install = Some(next);
+                    break;
+                }
+            };
+            if item.committed.position.index <= applied.index {
+                // A snapshot that holds it was installed meanwhile.
+                item.swallowed();
+                continue;
+            }
             bytes += item.committed.payload.len();
             applied = next_applied(applied, &item.committed);
             let context = EntryContext {
@@ -123,6 +170,9 @@ impl<S: StateMachine> Apply<S> {
             }
         }
         let index = applied.index;
+        if index == self.applied.index {
+            return Ok(install);
+        }
         batch
             .commit(applied)
             .map_err(|source| FatalError::CommitState { index, source })?;
@@ -136,6 +186,22 @@ impl<S: StateMachine> Apply<S> {
             // The driver ended; what is applied is applied, and those who wait learn it from here.
             refused.0.answer();
         }
+        Ok(install)
+    }
+
+    /// Puts a snapshot in the place of log and state.
+    fn install(&mut self, install: Install) -> Result<(), FatalError> {
+        let applied = install.staged.applied();
+        let index = applied.index;
+        self.writer
+            .install(install.staged, &self.log, &install.values)
+            .map_err(|source| FatalError::Install { index, source })?;
+        self.applied = applied;
+        self.machine
+            .restored(self.writer.store())
+            .map_err(|source| FatalError::Restore { index, source })?;
+        // The writer waits for this; if it died, its own report ends the group.
+        let _ = install.done_tx.send(());
         Ok(())
     }
 

@@ -200,6 +200,24 @@ pub enum FatalError {
         #[source]
         source: storage::Error,
     },
+    /// A snapshot could not be put in the place of log and state.
+    #[error("install the snapshot at entry {index}")]
+    Install {
+        /// Index of the last entry it holds.
+        index: u64,
+        /// What the store said.
+        #[source]
+        source: storage::Error,
+    },
+    /// The state machine cannot go on with the state of a snapshot.
+    #[error("take over the state of the snapshot at entry {index}")]
+    Restore {
+        /// Index of the last entry it holds.
+        index: u64,
+        /// What the machine said.
+        #[source]
+        source: MachineError,
+    },
     /// The state could not be flushed.
     #[error("flush the state")]
     Flush(#[source] storage::Error),

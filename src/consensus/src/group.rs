@@ -11,7 +11,7 @@ use crate::error::{FatalError, StartError, panic_message};
 use crate::forced;
 use crate::handle::{Handle, Shared};
 use crate::identity::{self, Keeper};
-use crate::keeper::{self, Duty, KeeperThread};
+use crate::keeper::{self, KeeperThread, Save};
 use crate::machine::StateMachine;
 use crate::peers::Links;
 use crate::writer::{self, Writer};
@@ -193,11 +193,11 @@ impl Rest {
             let _ = thread.join();
         }
         let end = end?;
-        let duty = Duty {
+        let save = Save {
             flush: true,
             watermark: end.watermark,
         };
-        keeper::perform(duty, &self.state, &self.identity).map(|_| ())
+        keeper::perform(save, &self.state, &self.identity).map(|_| ())
     }
 }
 
@@ -229,14 +229,15 @@ fn spawn_threads<S: StateMachine>(
     let (reports_tx, reports_rx) = mpsc::channel(REPORTS_MAX);
     let (applied_tx, applied_rx) = mpsc::channel(APPLIED_MAX);
     let (jobs_tx, jobs_rx) = crossbeam_channel::bounded(writer::JOBS_MAX);
-    let (items_tx, items_rx) = crossbeam_channel::bounded(apply::QUEUE_MAX);
+    let (work_tx, work_rx) = crossbeam_channel::bounded(apply::QUEUE_MAX);
     let (duties_tx, duties_rx) = crossbeam_channel::bounded(keeper::DUTIES_MAX);
     let (stop_tx, stop_rx) = oneshot::channel();
     let writer = Writer {
-        log: stores.log,
+        log: stores.log.clone(),
         identity: Arc::clone(identity),
         shared: Arc::clone(shared),
         jobs_rx,
+        work_tx: work_tx.clone(),
         reports_tx: reports_tx.clone(),
     };
     let apply = Apply {
@@ -244,11 +245,13 @@ fn spawn_threads<S: StateMachine>(
         applied: stores.state.applied(),
         writer: stores.writer,
         shared: Arc::clone(shared),
-        items_rx,
+        work_rx,
+        log: stores.log.clone(),
         applied_tx,
     };
     let keeper = KeeperThread {
         state: stores.state,
+        log: stores.log,
         identity: Arc::clone(identity),
         duties_rx,
         reports_tx: reports_tx.clone(),
@@ -260,7 +263,7 @@ fn spawn_threads<S: StateMachine>(
     ];
     let lines = Lines {
         jobs_tx,
-        items_tx,
+        work_tx,
         duties_tx,
         reports_rx,
         applied_rx,

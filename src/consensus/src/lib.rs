@@ -44,7 +44,8 @@ pub use forced::{ForceError, force_new_cluster};
 pub use group::Group;
 pub use handle::{Handle, PendingReply};
 pub use machine::{ApplyContext, MachineError, Membership, StateMachine};
-pub use peers::{Ended, Links, Nobody, PeerHandle, PeerInbox, Peers, peer_channel};
+pub use peers::{Ended, InstallError, Links, Nobody, PeerHandle, PeerInbox, Peers, peer_channel};
 pub use status::{
-    Counters, PeerProgress, Replication, Role, Status, SyncHistogram, SyncHistogramSnapshot,
+    Counters, PeerProgress, Replication, Role, SnapshotDirection, SnapshotTransfer, Status,
+    SyncHistogram, SyncHistogramSnapshot,
 };

@@ -2,7 +2,7 @@
 //! Owns the contract between the apply thread and the machine; implements no machine.
 
 use bytes::Bytes;
-use storage::{Applied, ApplyBatch};
+use storage::{Applied, ApplyBatch, StateStore};
 
 /// A replicated state machine. `apply` must be deterministic: no clock, no randomness, no hash-map
 /// order. Two machines that applied the same log hold the same bytes.
@@ -37,6 +37,13 @@ pub trait StateMachine: Send + 'static {
     /// readers. Called before any reply of the batch is sent, and again (with an unchanged position)
     /// after a housekeeping batch that changed something.
     fn committed(&mut self, applied: Applied);
+
+    /// The whole state was replaced by a snapshot of another member: read anew whatever is kept in memory, and
+    /// publish it.
+    ///
+    /// # Errors
+    /// An `Err` is fatal for the node.
+    fn restored(&mut self, state: &StateStore) -> Result<(), MachineError>;
 
     /// One small, bounded step of housekeeping when the apply thread has nothing better to do (and
     /// now and then under load). Returns whether more is left. Changes no meaning.

@@ -1,8 +1,9 @@
 //! The other members as the driver sees them: where messages go out, and the bounded inbox in which theirs
 //! arrive. How they travel is the transport's business.
 
-use crate::core::Message;
-use tokio::sync::mpsc;
+use crate::core::{Message, StepError};
+use storage::{Snapshot, StagedSnapshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// Batches of messages that wait for the driver. A transport waits when it is full, which slows the sender
 /// down to what this node takes; a batch is what one frame of a peer held.
@@ -13,6 +14,10 @@ pub trait Peers: Send + 'static {
     /// Sends messages, to any members. What cannot be sent is lost, which is safe, and is reported with
     /// [`PeerHandle::unreachable`].
     fn send(&mut self, messages: Vec<Message>);
+
+    /// Sends a message together with the bytes of its snapshot; how that ends is reported with
+    /// [`PeerHandle::snapshot_sent`], whatever happens. False if it is not even tried, and not reported.
+    fn send_snapshot(&mut self, message: Message, snapshot: Snapshot) -> bool;
 }
 
 /// No other members: for a group of one.
@@ -21,6 +26,10 @@ pub struct Nobody;
 
 impl Peers for Nobody {
     fn send(&mut self, _messages: Vec<Message>) {}
+
+    fn send_snapshot(&mut self, _message: Message, _snapshot: Snapshot) -> bool {
+        false
+    }
 }
 
 /// What arrives from other members, or is known of them.
@@ -28,6 +37,30 @@ impl Peers for Nobody {
 pub(crate) enum Inbound {
     Messages(Vec<Message>),
     Unreachable(u64),
+    SnapshotSent { to: u64, delivered: bool },
+    Snapshot(Box<Arrival>),
+}
+
+/// A snapshot that has arrived, and who waits until it is installed.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) message: Message,
+    pub(crate) staged: StagedSnapshot,
+    pub(crate) reply_tx: InstallTx,
+}
+
+/// Answers who delivered a snapshot.
+pub(crate) type InstallTx = oneshot::Sender<Result<(), InstallError>>;
+
+/// Why a snapshot was not installed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InstallError {
+    /// The group did not take it; what is staged is given back.
+    #[error("the snapshot was refused")]
+    Refused(#[from] StepError),
+    /// The group has ended.
+    #[error(transparent)]
+    Ended(#[from] Ended),
 }
 
 /// The transport's end of the inbox; cheap to clone.
@@ -97,5 +130,34 @@ impl PeerHandle {
     /// Messages to this member were lost. Only a hint, so it is dropped when the group is behind.
     pub fn unreachable(&self, node_id: u64) {
         let _ = self.inbox_tx.try_send(Inbound::Unreachable(node_id));
+    }
+
+    /// How sending a snapshot to a member ended: delivered means installed there, or needless. Waits while the
+    /// group is behind: unlike a message this must not be lost, or the member gets nothing for a long time.
+    pub async fn snapshot_sent(&self, to: u64, delivered: bool) {
+        // A group that has ended does not need it.
+        let report = Inbound::SnapshotSent { to, delivered };
+        let _ = self.inbox_tx.send(report).await;
+    }
+
+    /// Delivers a message with a snapshot whose bytes are staged, and returns when it is installed, or turned
+    /// out needless. Dropping the future abandons the answer, not the snapshot.
+    ///
+    /// # Errors
+    /// [`InstallError`]; the state is what it was.
+    pub async fn install(
+        &self,
+        message: Message,
+        staged: StagedSnapshot,
+    ) -> Result<(), InstallError> {
+        let (reply_tx, reply_rx) = oneshot::channel();
+        let arrival = Box::new(Arrival {
+            message,
+            staged,
+            reply_tx,
+        });
+        let sent = self.inbox_tx.send(Inbound::Snapshot(arrival)).await;
+        sent.map_err(|_| Ended)?;
+        reply_rx.await.unwrap_or(Err(Ended.into()))
     }
 }

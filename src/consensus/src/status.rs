@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Raft role of this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
     /// Follows a leader, or waits for one.
+    #[default]
     Follower,
     /// Asks whether an election could be won.
     PreCandidate,
@@ -19,7 +20,7 @@ pub enum Role {
 }
 
 /// What the node knows of itself; a cheap copy of the driver's state, refreshed every turn.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// This node.
     pub node_id: u64,
@@ -51,6 +52,41 @@ pub struct Status {
     pub progress: Vec<PeerProgress>,
     /// Commands admitted and not yet answered.
     pub proposals_pending: usize,
+    /// Members that are being sent a snapshot.
+    pub snapshots_to: Vec<u64>,
+    /// The last snapshot that was delivered to a member or installed here.
+    pub last_snapshot: Option<SnapshotTransfer>,
+    /// Leader's wall clock when the oldest entry still in the log was proposed, ms since 1970; a member that was
+    /// away for longer needs a snapshot. `None` before the first look, or while the log holds no command.
+    pub oldest_entry_ms: Option<u64>,
+}
+
+/// A snapshot that reached its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotTransfer {
+    /// Which way it went.
+    pub direction: SnapshotDirection,
+    /// Last entry it holds.
+    pub index: u64,
+    /// About how many bytes were sent; 0 for one that was received.
+    pub bytes: u64,
+    /// For one that was sent, until its receiver had installed it; else the installation.
+    pub took: Duration,
+}
+
+/// Which way a snapshot went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotDirection {
+    /// From here.
+    Sent {
+        /// The receiver.
+        to: u64,
+    },
+    /// To here.
+    Received {
+        /// The sender.
+        from: u64,
+    },
 }
 
 /// Counters and histograms the metrics page shows; lock-free reads.

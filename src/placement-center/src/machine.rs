@@ -116,6 +116,15 @@ impl StateMachine for Machine {
         self.members.publish(&self.published.members);
     }
 
+    fn restored(&mut self, state: &StateStore) -> Result<(), MachineError> {
+        let view = state.view();
+        self.kv = kv::Store::open(&view)?;
+        self.members = members::Store::open(&view)?;
+        self.kv.publish(&self.published.kv);
+        self.members.publish_all(&self.published.members);
+        Ok(())
+    }
+
     fn housekeep(&mut self, batch: &mut ApplyBatch<'_>) -> Result<bool, MachineError> {
         Ok(self.kv.housekeep(batch)?)
     }

@@ -140,6 +140,14 @@ impl Controls {
         }
     }
 
+    /// A snapshot that holds everything up to `index` was installed.
+    pub(super) fn swallowed(&mut self, index: u64) {
+        let is_swallowed = |change: &Change| change.position.index <= index;
+        if self.change.as_ref().is_some_and(is_swallowed) {
+            self.end_change(Err(ChangeError::OutcomeUnknown));
+        }
+    }
+
     /// Entries up to `index` are applied, and the membership is joint or is not.
     pub(super) fn applied(&mut self, index: u64, is_joint: bool) {
         if let Some(change) = &self.change

@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::core::Core;
-use crate::keeper::Duty;
+use crate::keeper::{Duty, Save};
 use crate::status::Counters;
 use crate::writer::Job;
 use crossbeam_channel::Sender;
@@ -21,6 +21,8 @@ const UNFLUSHED_COMMANDS_MAX: u64 = 100_000;
 const FLUSH_PERIOD: Duration = Duration::from_secs(60);
 /// The watermark follows the log at this distance.
 const WATERMARK_PERIOD: Duration = Duration::from_secs(1);
+/// How many times the retention the log may grow to while a member receives a snapshot.
+const HOLD_FACTOR: u64 = 8;
 /// Log bytes between two remembered sizes: the precision of retention by bytes.
 const MARK_BYTES: u64 = 256 << 10;
 
@@ -91,8 +93,9 @@ impl Duties {
         if !flush && !save {
             return;
         }
-        if self.duties_tx.try_send(Duty { flush, watermark }).is_err() {
-            // The keeper died; its report with the reason is under way and ends the driver.
+        let save = Save { flush, watermark };
+        if self.duties_tx.try_send(Duty::Save(save)).is_err() {
+            // It has enough to do, or died; then its report with the reason ends the driver.
             return;
         }
         self.in_progress = true;
@@ -128,18 +131,34 @@ impl Duties {
         }
     }
 
+    /// A snapshot replaced the log and the state, durably.
+    pub(super) fn installed(&mut self, index: u64) {
+        self.flushed_index = self.flushed_index.max(index);
+        self.sizes = LogSizes::default();
+    }
+
     /// First index to keep: what either bound of retention lets go, and the flushed state covers.
     fn truncation(&self, core: &Core) -> Option<u64> {
-        let last = core.last_index();
-        let by_entries = last.saturating_sub(self.retention_entries) + 1;
-        let by_bytes = self.sizes.first_within(self.retention_bytes);
+        // Members that receive a snapshot need what comes after it, or they would need another one at once;
+        // but they do not stop the log from being cut for ever.
+        let mut retained = self.beyond(core, 1);
+        if let Some(shipped) = core.shipped_index() {
+            retained = retained
+                .min(shipped + 1)
+                .max(self.beyond(core, HOLD_FACTOR));
+        }
         // The newest durable entry stays: it carries the term and time stamp the next leader needs.
         let newest = core.persisted_index().min(core.committed_index());
-        let first = by_entries
-            .max(by_bytes)
-            .min(self.flushed_index + 1)
-            .min(newest);
+        let first = retained.min(self.flushed_index + 1).min(newest);
         (first > core.first_index()).then_some(first)
+    }
+
+    /// First index within `factor` times the bounds of retention.
+    fn beyond(&self, core: &Core, factor: u64) -> u64 {
+        let entries = self.retention_entries.saturating_mul(factor);
+        let by_entries = core.last_index().saturating_sub(entries) + 1;
+        let bytes = self.retention_bytes.saturating_mul(factor);
+        by_entries.max(self.sizes.first_within(bytes))
     }
 }
 

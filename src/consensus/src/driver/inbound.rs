@@ -1,8 +1,7 @@
 //! What arrives from other members, into the core. A message the core refuses is counted and logged, but no
 //! more often than once a second per sender: a broken or hostile peer must not fill the disk.
 
-use crate::core::{Core, StepError};
-use crate::peers::Inbound;
+use crate::core::{Core, Message, StepError};
 use std::collections::BTreeMap;
 
 /// Ticks between two log lines about one sender: ten heartbeats are a second by default.
@@ -17,19 +16,13 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    pub(super) fn take(&mut self, core: &mut Core, inbound: Inbound) {
-        match inbound {
-            Inbound::Unreachable(node_id) => core.unreachable(node_id),
-            Inbound::Messages(messages) => {
-                for message in messages {
-                    let from = message.from();
-                    match core.step(message) {
-                        // Busy: the leader sends again.
-                        Ok(()) | Err(StepError::Busy) => {}
-                        Err(error) => self.refused(from, &error),
-                    }
-                }
-            }
+    /// Steps a message.
+    pub(super) fn step(&mut self, core: &mut Core, message: Message) {
+        let from = message.from();
+        match core.step(message) {
+            // Busy: the leader sends again.
+            Ok(()) | Err(StepError::Busy) => {}
+            Err(error) => self.refused(from, &error),
         }
     }
 

@@ -8,17 +8,19 @@ mod inbound;
 mod outbox;
 mod pending;
 mod readers;
+mod show;
+mod snapshots;
 
-use crate::apply::{AppliedBatch, Item};
+use crate::apply::{AppliedBatch, Item, Work};
 use crate::clock::{self, Stopwatch};
 use crate::config::Config;
 use crate::control::Control;
-use crate::core::{Core, Effects, ReadOutcome};
+use crate::core::{Core, Effects, Persist, ReadOutcome};
 use crate::error::{FatalError, ProposeError, ReadError};
 use crate::handle::{Inbox, Proposal, ReadTx, Shared};
 use crate::keeper::Duty;
 use crate::peers::{Inbound, Links, Peers};
-use crate::status::{PeerProgress, Role, Status};
+use crate::status::{PeerProgress, Role};
 use crate::writer::Job;
 use control::Controls;
 use duties::Duties;
@@ -26,10 +28,13 @@ use inbound::Refusals;
 use outbox::Outbox;
 use pending::Pending;
 use readers::Readers;
+pub(crate) use show::status;
+use snapshots::Snapshots;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use storage::Snapshot;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Interval;
 
@@ -53,8 +58,16 @@ pub(crate) const REPORTS_MAX: usize = 1024;
 pub(crate) enum Report {
     /// The log writer: this write and all before it are durable.
     Persisted { number: u64 },
+    /// The log writer: the snapshot of this write is in the place of log and state.
+    Installed { number: u64 },
     /// The keeper: done; a crash now would keep the state up to here.
-    Kept { flushed_index: u64 },
+    Kept {
+        flushed_index: u64,
+        /// Time stamp of the oldest entry of the log.
+        oldest_ms: Option<u64>,
+    },
+    /// The keeper: the snapshot for a member, if one could be taken.
+    Taken { to: u64, snapshot: Option<Snapshot> },
     /// A thread died.
     Failed(FatalError),
 }
@@ -75,7 +88,7 @@ pub(crate) struct DriverEnd {
 /// The driver's ends of the channels to its threads.
 pub(crate) struct Lines<R> {
     pub(crate) jobs_tx: crossbeam_channel::Sender<Job>,
-    pub(crate) items_tx: crossbeam_channel::Sender<Item<R>>,
+    pub(crate) work_tx: crossbeam_channel::Sender<Work<R>>,
     pub(crate) duties_tx: crossbeam_channel::Sender<Duty>,
     pub(crate) reports_rx: mpsc::Receiver<Report>,
     pub(crate) applied_rx: mpsc::Receiver<AppliedBatch<R>>,
@@ -121,7 +134,9 @@ pub(crate) struct Driver<R> {
     controls: Controls,
     progress: Vec<PeerProgress>,
     jobs: Outbox<Job>,
-    items: Outbox<Item<R>>,
+    items: Outbox<Work<R>>,
+    snapshots: Snapshots,
+    oldest_ms: Option<u64>,
     duties: Duties,
     ticker: Interval,
     /// Ticks a proposal may stay unresolved after leadership was lost.
@@ -155,7 +170,6 @@ impl<R: Send + 'static> Driver<R> {
         } = ports;
         let flushed_index = shared.status.load().flushed_index;
         Driver {
-            duties: Duties::new(config, lines.duties_tx, flushed_index),
             role: Role::Follower,
             leader: None,
             ticker: clock::ticker(config.heartbeat),
@@ -174,7 +188,10 @@ impl<R: Send + 'static> Driver<R> {
             controls: Controls::new(config.election_ticks()),
             progress: Vec::new(),
             jobs: Outbox::new(lines.jobs_tx),
-            items: Outbox::new(lines.items_tx),
+            items: Outbox::new(lines.work_tx),
+            snapshots: Snapshots::new(lines.duties_tx.clone()),
+            duties: Duties::new(config, lines.duties_tx, flushed_index),
+            oldest_ms: None,
             proposals: Vec::new(),
             proposals_open: true,
             readers_in: Vec::new(),
@@ -240,21 +257,15 @@ impl<R: Send + 'static> Driver<R> {
         match event {
             Event::Tick => self.tick(),
             Event::Report(report) => self.report(report)?,
-            Event::Applied(batch) => {
-                self.core.applied(batch.index);
-                self.readers.applied(batch.index);
-                let is_joint = !self.core.outgoing().is_empty();
-                self.controls.applied(batch.index, is_joint);
-                batch.answer();
-            }
+            Event::Applied(batch) => self.applied(batch),
             Event::Proposals { open } => {
                 self.proposals_open = open;
                 self.pending.propose(&mut self.core, &mut self.proposals);
             }
             Event::Reads => self.readers.join(&mut self.core, &mut self.readers_in),
             Event::Inbound => {
-                for inbound in self.inbound.drain(..) {
-                    self.refusals.take(&mut self.core, inbound);
+                for inbound in std::mem::take(&mut self.inbound) {
+                    self.take_inbound(inbound);
                 }
             }
             Event::Control(control) => self.controls.take(&mut self.core, control),
@@ -266,15 +277,42 @@ impl<R: Send + 'static> Driver<R> {
         Ok(())
     }
 
+    fn applied(&mut self, batch: AppliedBatch<R>) {
+        self.core.applied(batch.index);
+        self.readers.applied(batch.index);
+        let is_joint = !self.core.outgoing().is_empty();
+        self.controls.applied(batch.index, is_joint);
+        batch.answer();
+    }
+
+    fn take_inbound(&mut self, inbound: Inbound) {
+        match inbound {
+            Inbound::Messages(messages) => {
+                for message in messages {
+                    self.refusals.step(&mut self.core, message);
+                }
+            }
+            Inbound::Unreachable(node_id) => self.core.unreachable(node_id),
+            Inbound::SnapshotSent { to, delivered } => {
+                self.snapshots.sent(&mut self.core, to, delivered);
+            }
+            Inbound::Snapshot(arrival) => self.snapshots.arrived(&mut self.core, *arrival),
+        }
+    }
+
     fn report(&mut self, report: Report) -> Result<(), FatalError> {
         match report {
             Report::Persisted { number } => {
-                while self.writes.front().is_some_and(|first| *first <= number) {
-                    self.writes.pop_front();
-                }
+                self.written(number);
                 self.core.persisted(number);
             }
-            Report::Kept { flushed_index } => {
+            Report::Installed { number } => self.installed(number),
+            Report::Taken { to, snapshot } => self.snapshots.taken(&mut self.core, to, snapshot),
+            Report::Kept {
+                flushed_index,
+                oldest_ms,
+            } => {
+                self.oldest_ms = oldest_ms;
                 if let Some(job) = self.duties.kept(&mut self.core, flushed_index) {
                     self.jobs.push(job);
                 }
@@ -284,8 +322,31 @@ impl<R: Send + 'static> Driver<R> {
         Ok(())
     }
 
+    fn written(&mut self, number: u64) {
+        while self.writes.front().is_some_and(|first| *first <= number) {
+            self.writes.pop_front();
+        }
+    }
+
+    /// A snapshot is in the place of log and state. Whoever waits for something before it is answered.
+    fn installed(&mut self, number: u64) {
+        // What was applied before belongs before it, also in the core's book-keeping.
+        while let Ok(batch) = self.applied_rx.try_recv() {
+            self.applied(batch);
+        }
+        self.written(number);
+        self.core.installed();
+        let index = self.core.applied_index();
+        self.duties.installed(index);
+        self.pending.swallowed(index, self.leader);
+        self.controls.swallowed(index);
+        self.readers.applied(index);
+        self.snapshots.installed();
+    }
+
     fn tick(&mut self) {
         self.core.tick();
+        self.snapshots.tick(&self.core);
         self.refusals.tick();
         self.controls.tick(self.role == Role::Leader);
         self.progress = self.core.progress();
@@ -325,13 +386,15 @@ impl<R: Send + 'static> Driver<R> {
         if !effects.send.is_empty() {
             self.peers.send(effects.send);
         }
+        for message in effects.send_snapshots {
+            let peers = &mut *self.peers;
+            self.snapshots.send(&mut self.core, peers, message);
+        }
         for to in effects.snapshots {
-            self.core.snapshot_not_taken(to);
+            self.snapshots.wanted(&mut self.core, to);
         }
         for persist in effects.persist {
-            self.writes.extend(persist.number);
-            self.duties.appended(&persist.records);
-            self.jobs.push(Job::Persist(persist));
+            self.persist(persist);
         }
         for committed in effects.apply {
             let waiters = self.pending.committed(committed.position, self.leader);
@@ -340,7 +403,7 @@ impl<R: Send + 'static> Driver<R> {
                 .counters
                 .proposals_committed
                 .fetch_add(waiters.len() as u64, Ordering::Relaxed);
-            self.items.push(Item { committed, waiters });
+            self.items.push(Work::Entry(Item { committed, waiters }));
         }
         for (round, outcome) in effects.reads {
             let has_leader = self.core.leader().is_some();
@@ -353,6 +416,19 @@ impl<R: Send + 'static> Driver<R> {
                 ReadOutcome::NoLeader => self.readers.failed(core, round, ReadError::NoLeader),
             }
         }
+    }
+
+    fn persist(&mut self, persist: Persist) {
+        self.writes.extend(persist.number);
+        self.duties.appended(&persist.records);
+        let job = if persist.snapshot.is_some() {
+            let staged = self.snapshots.take_staged();
+            let staged = staged.expect("the core takes no snapshot that was not staged here");
+            Job::Install { persist, staged }
+        } else {
+            Job::Persist(persist)
+        };
+        self.jobs.push(job);
     }
 
     fn may_propose(&self) -> bool {
@@ -384,55 +460,5 @@ impl<R: Send + 'static> Driver<R> {
                 outcome_unknown: false,
             }));
         }
-    }
-
-    /// Shows role, leader and indexes to the handles.
-    fn publish(&mut self) {
-        let (role, leader) = (self.core.role(), self.core.leader());
-        if leader != self.leader {
-            if leader.is_some() {
-                self.shared
-                    .counters
-                    .leader_changes
-                    .fetch_add(1, Ordering::Relaxed);
-            }
-            self.inbox.leader_tx.send_replace(leader.unwrap_or(0));
-            self.controls.led_by(leader, self.core.node_id());
-        }
-        (self.role, self.leader) = (role, leader);
-        let local = self.core.reads_locally() && self.stopping.is_none();
-        self.shared.reads_locally.store(local, Ordering::Release);
-        let status = Status {
-            progress: self.progress.clone(),
-            ..status(
-                &self.core,
-                self.duties.flushed_index(),
-                self.shared.pending(),
-            )
-        };
-        if **self.shared.status.load() != status {
-            self.shared.status.store(Arc::new(status));
-        }
-    }
-}
-
-/// The status of a core.
-pub(crate) fn status(core: &Core, flushed_index: u64, proposals_pending: usize) -> Status {
-    Status {
-        node_id: core.node_id(),
-        role: core.role(),
-        leader: core.leader(),
-        term: core.term(),
-        first_index: core.first_index(),
-        last_index: core.last_index(),
-        persisted_index: core.persisted_index(),
-        committed_index: core.committed_index(),
-        applied_index: core.applied_index(),
-        flushed_index,
-        voters: core.voters().to_vec(),
-        learners: core.learners().to_vec(),
-        outgoing: core.outgoing().to_vec(),
-        progress: Vec::new(),
-        proposals_pending,
     }
 }

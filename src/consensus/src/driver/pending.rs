@@ -104,6 +104,19 @@ impl<R> Pending<R> {
         Vec::new()
     }
 
+    /// A snapshot that holds everything up to `index` was installed: what became of ours among it is not known
+    /// here.
+    pub(super) fn swallowed(&mut self, index: u64, leader: Option<u64>) {
+        while let Some(entry) = self
+            .entries
+            .pop_front_if(|entry| entry.position.index <= index)
+        {
+            for waiter in entry.waiters {
+                waiter.answer(Err(ProposeError::OutcomeUnknown { leader }));
+            }
+        }
+    }
+
     /// One tick without leadership: whether an entry of ours survives is decided by the next leader,
     /// usually soon. A client is not kept waiting longer than `ticks_max`.
     pub(super) fn tick(&mut self, ticks_max: u32, leader: Option<u64>) {

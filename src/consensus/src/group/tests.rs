@@ -1,6 +1,7 @@
 //! Tests of the whole group on one node: driver, threads and stores together, with faults.
 
 mod fixture;
+mod rig;
 
 mod cluster;
 mod crashes;
@@ -8,3 +9,4 @@ mod failures;
 mod forced;
 mod restarts;
 mod serving;
+mod snapshots;

@@ -38,6 +38,7 @@ fn shared(proposals_count_max: usize) -> Arc<Shared> {
         outgoing: Vec::new(),
         progress: Vec::new(),
         proposals_pending: 0,
+        ..Status::default()
     };
     Arc::new(Shared::new(&config, status, vec![1]))
 }

@@ -34,6 +34,10 @@ impl Peers for LateSender {
             sender.send_all(messages);
         }
     }
+
+    fn send_snapshot(&mut self, _message: Message, _snapshot: storage::Snapshot) -> bool {
+        false
+    }
 }
 
 /// Requests of other members; nothing is sent before the transport runs.

@@ -109,6 +109,7 @@ mod tests {
                 silent_ticks,
             }],
             proposals_pending: 0,
+            ..Status::default()
         }
     }
 

@@ -119,6 +119,16 @@ async fn the_log_jumped_over_ours() {
 }
 
 #[tokio::test]
+async fn a_snapshot_swallowed_ours() {
+    let (mut pending, position, replies) = proposed();
+    pending.swallowed(position.index - 1, None);
+    assert!(!pending.is_empty(), "it may still commit");
+    pending.swallowed(position.index, Some(2));
+    let unknown = ProposeError::OutcomeUnknown { leader: Some(2) };
+    assert_eq!(errors(replies).await, [unknown.clone(), unknown]);
+}
+
+#[tokio::test]
 async fn without_leadership_the_wait_is_bounded() {
     let (mut pending, _, replies) = proposed();
     for _ in 0..5 {

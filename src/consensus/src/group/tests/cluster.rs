@@ -1,153 +1,12 @@
-//! Several groups in one process, connected by queues instead of sockets.
+//! Several groups: elections, reads everywhere, hand-over of leadership, members that come and go.
 
 use super::fixture::*;
-use crate::core::{ChangeRefused, MemberChange, Message};
-use crate::peers::{Links, PeerHandle, Peers, peer_channel};
+use super::rig::Cluster;
+use crate::core::{ChangeRefused, MemberChange};
 use crate::status::Role;
 use crate::{ChangeError, ProposeError, TransferError};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use storage::MemoryDisk;
-
-/// Who reaches whom. A full inbox loses messages, as a socket's buffer would.
-#[derive(Default)]
-struct Network {
-    inboxes: BTreeMap<u64, PeerHandle>,
-    cut: BTreeSet<u64>,
-}
-
-type Shared = Arc<Mutex<Network>>;
-
-struct Wire {
-    from: u64,
-    network: Shared,
-}
-
-impl Peers for Wire {
-    fn send(&mut self, messages: Vec<Message>) {
-        let network = self.network.lock().expect("no test panics holding it");
-        for message in messages {
-            let to = message.to();
-            if network.cut.contains(&self.from) || network.cut.contains(&to) {
-                continue;
-            }
-            // Over the wire: what arrives is what was encoded.
-            let message = Message::decode(&message.encode()).expect("our own message");
-            if let Some(inbox) = network.inboxes.get(&to) {
-                inbox.try_deliver(vec![message]);
-            }
-        }
-    }
-}
-
-struct Cluster {
-    network: Shared,
-    nodes: BTreeMap<u64, Node>,
-}
-
-impl Cluster {
-    async fn start(ids: &[u64]) -> Cluster {
-        let mut cluster = Cluster {
-            network: Shared::default(),
-            nodes: BTreeMap::new(),
-        };
-        for id in ids {
-            cluster.add(*id, ids);
-        }
-        cluster.leader().await;
-        cluster
-    }
-
-    fn add(&mut self, id: u64, founders: &[u64]) {
-        let (handle, inbox) = peer_channel();
-        let links = Links {
-            peers: Box::new(Wire {
-                from: id,
-                network: Arc::clone(&self.network),
-            }),
-            inbox,
-        };
-        let mut network = self.network.lock().expect("no test panics holding it");
-        network.inboxes.insert(id, handle);
-        drop(network);
-        let config = crate::Config {
-            node_id: id,
-            founding_voters: founders.to_vec(),
-            joining: !founders.contains(&id),
-            ..config()
-        };
-        let (directory, stores) = MemoryDisk::new().open(FAMILIES).expect("a new disk");
-        let node = start_linked(config, directory, stores, links).expect("the group starts");
-        self.nodes.insert(id, node);
-    }
-
-    /// The node that leads, once all others that are not cut off agree.
-    async fn leader(&self) -> u64 {
-        let mut leader = 0;
-        until(|| {
-            let cut = self.network.lock().expect("no panic").cut.clone();
-            let connected = self.nodes.iter().filter(|(id, _)| !cut.contains(id));
-            let known: BTreeSet<_> = connected
-                .map(|(_, node)| node.handle.status().leader)
-                .collect();
-            match known.into_iter().collect::<Vec<_>>().as_slice() {
-                [Some(one)] if !cut.contains(one) => {
-                    leader = *one;
-                    self.nodes
-                        .get(one)
-                        .is_some_and(|node| node.handle.status().role == Role::Leader)
-                }
-                _ => false,
-            }
-        })
-        .await;
-        leader
-    }
-
-    fn cut(&self, id: u64) {
-        self.network.lock().expect("no panic").cut.insert(id);
-    }
-
-    fn heal(&self) {
-        self.network.lock().expect("no panic").cut.clear();
-    }
-
-    fn others(&self, id: u64) -> Vec<u64> {
-        self.nodes
-            .keys()
-            .copied()
-            .filter(|other| *other != id)
-            .collect()
-    }
-
-    /// All have applied what `id` has, and hold the same bytes.
-    async fn converged(&self) {
-        until(|| {
-            let applied: BTreeSet<_> = self
-                .nodes
-                .values()
-                .map(|node| {
-                    let applied = node.state.applied();
-                    (applied.index, applied.chain_hash)
-                })
-                .collect();
-            applied.len() == 1
-        })
-        .await;
-    }
-
-    async fn stop(self) {
-        for (_, node) in self.nodes {
-            drop(node.handle);
-            node.group
-                .shutdown(Duration::from_secs(5))
-                .await
-                .expect("a clean stop");
-        }
-    }
-}
 
 #[tokio::test]
 async fn three_nodes_elect_replicate_and_read_everywhere() {
@@ -267,7 +126,7 @@ async fn a_member_joins_as_a_learner_is_promoted_and_removed() {
         let reply = handle.propose(Bytes::from(format!("{number}"))).await;
         assert_eq!(reply, Ok(number + 1));
     }
-    cluster.add(4, &[1, 2, 3]);
+    cluster.add(4);
     let early = handle.change_members(vec![MemberChange::AddVoter(4)], Bytes::new());
     assert_eq!(
         early.await,

@@ -24,6 +24,8 @@ pub(super) struct Probe {
     pub(super) on_apply: StdMutex<Option<OnApply>>,
     /// Commands applied when `committed` was last called.
     pub(super) published: StdMutex<u64>,
+    /// Snapshots taken over.
+    pub(super) restored: StdMutex<u64>,
     /// Steps of housekeeping to do before nothing is left.
     pub(super) housekeeping: StdMutex<u32>,
 }
@@ -87,6 +89,13 @@ impl StateMachine for Ledger {
 
     fn committed(&mut self, _applied: Applied) {
         *self.probe.published.lock().unwrap() = self.count;
+    }
+
+    fn restored(&mut self, state: &StateStore) -> Result<(), MachineError> {
+        self.count = count(state);
+        *self.probe.published.lock().unwrap() = self.count;
+        *self.probe.restored.lock().unwrap() += 1;
+        Ok(())
     }
 
     fn housekeep(&mut self, batch: &mut ApplyBatch<'_>) -> Result<bool, MachineError> {
