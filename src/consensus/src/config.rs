@@ -42,12 +42,16 @@ pub struct Config {
 pub struct Tuning {
     /// How long a snapshot may be on its way to a member.
     pub snapshot_timeout: Duration,
+    /// How often a leader asks itself whether its disk and its state machine let it lead; eight bad answers out
+    /// of ten move leadership.
+    pub fitness_interval: Duration,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
         Tuning {
             snapshot_timeout: Duration::from_secs(900),
+            fitness_interval: Duration::from_secs(1),
         }
     }
 }

@@ -98,6 +98,8 @@ pub struct Counters {
     pub proposals_applied: AtomicU64,
     /// Commands answered with an error after admission.
     pub proposals_failed: AtomicU64,
+    /// Messages of other members that were refused: forged, damaged, or of a member that was removed.
+    pub messages_refused: AtomicU64,
     /// Times this node saw the leader change.
     pub leader_changes: AtomicU64,
     /// Read barriers not passed.
@@ -116,6 +118,8 @@ pub struct Counters {
 
 /// Number of finite buckets of [`SyncHistogram`].
 const SYNC_BUCKETS: usize = 14;
+/// First bucket of syncs longer than 512 ms.
+const SLOW_BUCKET: usize = 10;
 
 /// Histogram of sync durations with etcd's buckets: 1 ms doubling to 8.192 s, and infinity.
 #[derive(Debug, Default)]
@@ -145,6 +149,18 @@ impl SyncHistogram {
             .unwrap_or(SYNC_BUCKETS);
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         self.sum_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Number of observations.
+    pub(crate) fn count(&self) -> u64 {
+        let counts = self.counts.iter();
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Observations longer than about half a second: a disk in trouble.
+    pub(crate) fn slow(&self) -> u64 {
+        let slow = self.counts[SLOW_BUCKET..].iter();
+        slow.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// Cumulative buckets as a metrics page wants them. Concurrent observations may be seen in part.
@@ -185,6 +201,11 @@ mod tests {
         }
         let read = histogram.read();
         assert_eq!(read.buckets.len(), 15);
+        assert_eq!(histogram.slow(), 2);
+        histogram.observe(Duration::from_millis(512));
+        assert_eq!(histogram.slow(), 2);
+        histogram.observe(Duration::from_millis(513));
+        assert_eq!(histogram.slow(), 3);
         assert_eq!(read.buckets[0], (0.001, 2));
         assert_eq!(read.buckets[1], (0.002, 3));
         assert_eq!(read.buckets[13], (8.192, 4));

@@ -1,8 +1,12 @@
 //! What arrives from other members, into the core. A message the core refuses is counted and logged, but no
 //! more often than once a second per sender: a broken or hostile peer must not fill the disk.
 
+use super::Driver;
 use crate::core::{Core, Message, StepError};
+use crate::peers::Inbound;
+use crate::status::Counters;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 /// Ticks between two log lines about one sender: ten heartbeats are a second by default.
 const LOG_PERIOD_TICKS: u32 = 10;
@@ -17,12 +21,15 @@ pub(super) struct Refusals {
 
 impl Refusals {
     /// Steps a message.
-    pub(super) fn step(&mut self, core: &mut Core, message: Message) {
+    pub(super) fn step(&mut self, core: &mut Core, message: Message, counters: &Counters) {
         let from = message.from();
         match core.step(message) {
             // Busy: the leader sends again.
             Ok(()) | Err(StepError::Busy) => {}
-            Err(error) => self.refused(from, &error),
+            Err(error) => {
+                counters.messages_refused.fetch_add(1, Ordering::Relaxed);
+                self.refused(from, &error);
+            }
         }
     }
 
@@ -43,5 +50,23 @@ impl Refusals {
             *ticks = ticks.saturating_sub(1);
             *ticks > 0 || *count > 0
         });
+    }
+}
+
+impl<R: Send + 'static> Driver<R> {
+    pub(super) fn take_inbound(&mut self, inbound: Inbound) {
+        match inbound {
+            Inbound::Messages(messages) => {
+                for message in messages {
+                    let counters = &self.shared.counters;
+                    self.refusals.step(&mut self.core, message, counters);
+                }
+            }
+            Inbound::Unreachable(node_id) => self.core.unreachable(node_id),
+            Inbound::SnapshotSent { to, delivered } => {
+                self.snapshots.sent(&mut self.core, to, delivered);
+            }
+            Inbound::Snapshot(arrival) => self.snapshots.arrived(&mut self.core, *arrival),
+        }
     }
 }

@@ -10,6 +10,7 @@ mod pending;
 mod readers;
 mod show;
 mod snapshots;
+mod strain;
 
 use crate::apply::{AppliedBatch, Item, Work};
 use crate::clock::{self, Stopwatch};
@@ -35,6 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use storage::Snapshot;
+use strain::{Figures, Strain};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Interval;
 
@@ -136,6 +138,9 @@ pub(crate) struct Driver<R> {
     jobs: Outbox<Job>,
     items: Outbox<Work<R>>,
     snapshots: Snapshots,
+    strain: Strain,
+    look_ticks: u32,
+    ticks_to_look: u32,
     oldest_ms: Option<u64>,
     duties: Duties,
     ticker: Interval,
@@ -191,6 +196,9 @@ impl<R: Send + 'static> Driver<R> {
             items: Outbox::new(lines.work_tx),
             snapshots: Snapshots::new(lines.duties_tx.clone()),
             duties: Duties::new(config, lines.duties_tx, flushed_index),
+            strain: Strain::default(),
+            look_ticks: config.ticks(config.tuning.fitness_interval),
+            ticks_to_look: config.ticks(config.tuning.fitness_interval),
             oldest_ms: None,
             proposals: Vec::new(),
             proposals_open: true,
@@ -285,21 +293,6 @@ impl<R: Send + 'static> Driver<R> {
         batch.answer();
     }
 
-    fn take_inbound(&mut self, inbound: Inbound) {
-        match inbound {
-            Inbound::Messages(messages) => {
-                for message in messages {
-                    self.refusals.step(&mut self.core, message);
-                }
-            }
-            Inbound::Unreachable(node_id) => self.core.unreachable(node_id),
-            Inbound::SnapshotSent { to, delivered } => {
-                self.snapshots.sent(&mut self.core, to, delivered);
-            }
-            Inbound::Snapshot(arrival) => self.snapshots.arrived(&mut self.core, *arrival),
-        }
-    }
-
     fn report(&mut self, report: Report) -> Result<(), FatalError> {
         match report {
             Report::Persisted { number } => {
@@ -353,8 +346,34 @@ impl<R: Send + 'static> Driver<R> {
         if self.role != Role::Leader {
             self.pending.tick(self.unresolved_ticks_max, self.leader);
         }
+        self.ticks_to_look -= 1;
+        if self.ticks_to_look == 0 {
+            self.ticks_to_look = self.look_ticks;
+            self.lead_on();
+        }
         let watermark = self.watermark();
         self.duties.tick(&self.shared.counters, watermark);
+    }
+
+    /// Looks at itself: hands leadership over if this node is in no state to lead, and another one is.
+    fn lead_on(&mut self) {
+        if self.role != Role::Leader || self.controls.is_transferring() {
+            return self.strain.idle();
+        }
+        let syncs = &self.shared.counters.sync_duration;
+        let reason = self.strain.look(Figures {
+            syncs: syncs.count(),
+            slow_syncs: syncs.slow(),
+            oldest_write: self.writes.front().copied(),
+            committed_index: self.core.committed_index(),
+            applied_index: self.core.applied_index(),
+        });
+        let heir = self.core.successor();
+        let heir = heir.filter(|heir| self.core.has_caught_up(*heir));
+        if let (Some(reason), Some(heir)) = (reason, heir) {
+            ::log::warn!(target: "raft", "handing leadership to node {heir}: {reason}");
+            self.controls.transfer(&mut self.core, Some(heir), None);
+        }
     }
 
     fn stop(&mut self, stop: Stop) {

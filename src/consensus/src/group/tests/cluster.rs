@@ -102,6 +102,26 @@ async fn leadership_is_handed_over_on_request() {
 }
 
 #[tokio::test]
+async fn a_leader_whose_disk_stays_slow_hands_over() {
+    let tuning = crate::Tuning {
+        fitness_interval: Duration::from_millis(20),
+        ..crate::Tuning::default()
+    };
+    let config = crate::Config { tuning, ..config() };
+    let cluster = Cluster::start_with(&[1, 2, 3], config).await;
+    let old = cluster.leader().await;
+    let handle = &cluster.nodes[&old].handle;
+    until(|| {
+        let slow = Duration::from_secs(1);
+        handle.counters().sync_duration.observe(slow);
+        handle.status().role != Role::Leader
+    })
+    .await;
+    assert_ne!(cluster.leader().await, old);
+    cluster.stop().await;
+}
+
+#[tokio::test]
 async fn a_leader_that_stops_hands_over_first() {
     let mut cluster = Cluster::start(&[1, 2, 3]).await;
     let old = cluster.leader().await;
