@@ -116,6 +116,13 @@ fn the_token_is_never_shown() {
     }
 }
 
+#[test]
+fn what_check_config_prints_loads_without_the_token() {
+    let first = load(&[TOKEN], &[], None).expect("valid");
+    let second = load(&[], &[], Some(&first.to_toml())).expect("the token is a comment");
+    assert!(!second.settings.node.cluster_token.is_set());
+}
+
 #[cfg(unix)]
 #[test]
 fn a_token_that_is_not_text_is_not_shown_either() {
