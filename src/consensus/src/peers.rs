@@ -75,6 +75,26 @@ pub struct PeerInbox {
     pub(crate) inbox_rx: mpsc::Receiver<Inbound>,
 }
 
+impl PeerInbox {
+    /// The next batch of messages, for those who are no group: tests of a transport. `None` once no handle is
+    /// left.
+    #[doc(hidden)]
+    pub async fn next_batch(&mut self) -> Option<Vec<Message>> {
+        loop {
+            if let Inbound::Messages(messages) = self.inbox_rx.recv().await? {
+                return Some(messages);
+            }
+        }
+    }
+
+    /// Whether no messages wait.
+    #[doc(hidden)]
+    pub fn is_empty(&mut self) -> bool {
+        std::iter::from_fn(|| self.inbox_rx.try_recv().ok())
+            .all(|inbound| !matches!(inbound, Inbound::Messages(_)))
+    }
+}
+
 /// How a group is connected to its other members.
 pub struct Links {
     /// Where messages go.

@@ -26,5 +26,5 @@ pub use log_store::{LogStore, LogWrite, Record};
 pub use read::{Family, Order, Read};
 pub use state::{
     Applied, ApplyBatch, CHUNK_BYTES, CHUNK_BYTES_MAX, Snapshot, SnapshotChunks, SnapshotStage,
-    StagedSnapshot, StateStore, StateWriter, View,
+    StagedSnapshot, StateStore, StateWriter, View, is_last_chunk,
 };

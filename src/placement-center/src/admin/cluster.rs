@@ -11,7 +11,8 @@ use crate::members::{MemberRecord, Members};
 use crate::node::peers::{ADMINISTRATION, Requester};
 use crate::peer::{LinkStatus, Transport};
 use bytes::Bytes;
-use consensus::{ChangeError, ChangeRefused, Handle, MemberChange, Role, TransferError};
+use crate::peer::Transport;
+use consensus::{ChangeError, ChangeRefused, Handle, MemberChange, Role, Status, TransferError};
 use prost::Message;
 use protocol::placement::internal::v1::{JoinReply, JoinRequest, MembershipContext};
 use std::time::Duration;
@@ -189,8 +190,19 @@ impl Cluster {
             client_urls: record.client_urls,
             http_url: record.http_url,
             instance: hex(&record.instance),
-            progress: super::progress(&status, self.heartbeat).remove(&id),
+            progress: self.progress_of(&status, id),
         }
+    }
+
+    /// How far a member is, with the snapshot that the transport is sending it.
+    fn progress_of(&self, status: &Status, id: u64) -> Option<ProgressView> {
+        let progress = super::progress(status, self.heartbeat).remove(&id)?;
+        let links = self.requester.transport().map(Transport::status);
+        let link = links.into_iter().flatten().find(|link| link.node_id == id);
+        Some(ProgressView {
+            snapshot: link.and_then(|link| link.snapshot),
+            ..progress
+        })
     }
 
     fn view(&self) -> MembersView {

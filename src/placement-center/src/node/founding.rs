@@ -63,6 +63,7 @@ async fn join(config: &Config, peer_address: &str) -> Result<Founding, StartErro
         incarnation: 0,
         boot: 0,
         queue_bytes_max: config.raft.peer_queue_bytes,
+        snapshot_bytes_per_second: config.raft.snapshot_bytes_per_second,
         dead_after: config.raft.election,
     };
     let request = JoinRequest {

@@ -192,6 +192,7 @@ fn connect(
         incarnation,
         boot: u64::from_be_bytes(boot),
         queue_bytes_max: config.raft.peer_queue_bytes,
+        snapshot_bytes_per_second: config.raft.snapshot_bytes_per_second,
         dead_after: config.raft.election,
     };
     let record = MemberRecord {
@@ -205,7 +206,13 @@ fn connect(
         members: Arc::clone(&opened.published.members),
         cluster: Arc::clone(cluster),
     });
-    let started = Transport::start(settings, listener, host, opened.inbox.clone());
+    let started = Transport::start(
+        settings,
+        listener,
+        host,
+        opened.inbox.clone(),
+        opened.state.clone(),
+    );
     let (transport, sender) = started.map_err(|source| StartError::Listener {
         listener: "peer",
         source,

@@ -27,6 +27,11 @@ pub(super) const REQUEST: u8 = 6;
 pub(super) const ANSWER: u8 = 7;
 pub(super) const JOIN: u8 = 8;
 pub(super) const JOINED: u8 = 9;
+/// The Raft message that a snapshot belongs to.
+pub(super) const SNAPSHOT: u8 = 10;
+/// A chunk of a snapshot, in the form of `storage`.
+pub(super) const CHUNK: u8 = 11;
+pub(super) const TAKEN: u8 = 12;
 
 const LENGTH_BYTES: usize = 4;
 const NUMBER_BYTES: usize = 8;

@@ -3,11 +3,13 @@
 use super::link::{Link, Queue};
 use super::requests::{CALLS_MAX, Call, RequestError, Requests};
 use super::settings::Settings;
+use super::snapshot::{Outgoing, Transfers};
 use bytes::Bytes;
 use consensus::{Message, PeerHandle};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use storage::Snapshot;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,6 +36,8 @@ pub struct LinkStatus {
     pub state: LinkState,
     /// Messages that were dropped since the start: no connection, or a full queue.
     pub dropped: u64,
+    /// Snapshot under way to the member: bytes sent and, about, bytes in all.
+    pub snapshot: Option<(u64, u64)>,
 }
 
 /// One member's link: dropped, its tasks end.
@@ -57,6 +61,7 @@ pub(super) struct Links {
     tasks: TaskTracker,
     stop: CancellationToken,
     entries: Mutex<BTreeMap<u64, Entry>>,
+    transfers: Arc<Transfers>,
 }
 
 impl Links {
@@ -72,6 +77,7 @@ impl Links {
             tasks,
             stop,
             entries: Mutex::default(),
+            transfers: Arc::default(),
         }
     }
 
@@ -139,8 +145,37 @@ impl Links {
             address: entry.address.borrow().clone(),
             state: entry.state.borrow().clone(),
             dropped: entry.queue.dropped(),
+            snapshot: self.transfers.of(*id),
         });
         status.collect()
+    }
+
+    /// Sends a snapshot on a connection of its own; false if the member is not known.
+    fn send_snapshot(&self, message: Message, snapshot: Snapshot) -> bool {
+        let node_id = message.to();
+        let entries = self.entries.lock();
+        let Some(entry) = entries.get(&node_id) else {
+            return false;
+        };
+        let outgoing = Outgoing {
+            node_id,
+            address: entry.address.borrow().clone(),
+            settings: Arc::clone(&self.settings),
+            inbox: self.inbox.clone(),
+            transfers: Arc::clone(&self.transfers),
+            message,
+            snapshot,
+        };
+        let stop = entry.stop.clone();
+        let inbox = self.inbox.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = outgoing.run() => {}
+                // The member was removed, or this node stops.
+                () = stop.cancelled() => inbox.snapshot_sent(node_id, false).await,
+            }
+        });
+        true
     }
 
     pub(super) fn request(
@@ -182,6 +217,12 @@ impl Sender {
 }
 
 impl Sender {
+    /// Sends a snapshot on a connection of its own; how that ends is reported to the group. False if the member
+    /// is not known.
+    pub fn send_snapshot(&self, message: Message, snapshot: Snapshot) -> bool {
+        self.links.send_snapshot(message, snapshot)
+    }
+
     /// Puts messages into the queues of their receivers; those of strangers are dropped.
     pub fn send_all(&self, messages: Vec<Message>) {
         let entries = self.links.entries.lock();

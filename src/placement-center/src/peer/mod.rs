@@ -15,6 +15,7 @@ mod proof;
 mod requests;
 mod server;
 mod settings;
+mod snapshot;
 
 pub use frame::FRAME_BYTES_MAX;
 pub use handshake::{Hello, Refused};
@@ -31,6 +32,7 @@ use std::future::Future;
 use std::net::TcpListener;
 use std::pin::Pin;
 use std::sync::Arc;
+use storage::StateStore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -64,7 +66,7 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Accepts peers on `listener`, and connects to those that [`Transport::set_members`] names. Must be
+    /// Accepts peers on `listener`, stages their snapshots beside `state`, and connects to those that [`Transport::set_members`] names. Must be
     /// called on a tokio runtime.
     ///
     /// # Errors
@@ -74,6 +76,7 @@ impl Transport {
         listener: TcpListener,
         host: Arc<dyn Host>,
         inbox: PeerHandle,
+        state: StateStore,
     ) -> std::io::Result<(Transport, Sender)> {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -89,6 +92,7 @@ impl Transport {
             settings,
             host,
             inbox,
+            state,
             tasks: tasks.clone(),
             stop: stop.clone(),
         };

@@ -4,7 +4,7 @@ use super::frame::{self, ANSWER, FRAME_BYTES_MAX, JOIN, JOINED, MESSAGES, REQUES
 use super::handshake::{self, Hello};
 use super::link::{self, HANDSHAKE_TIME};
 use super::settings::Settings;
-use super::{Answer, Host, LOG_TARGET};
+use super::{Answer, Host, LOG_TARGET, snapshot};
 use bytes::{Bytes, BytesMut};
 use consensus::PeerHandle;
 use futures::StreamExt;
@@ -16,6 +16,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use storage::StateStore;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -39,6 +40,7 @@ pub(super) struct Server {
     pub(super) settings: Arc<Settings>,
     pub(super) host: Arc<dyn Host>,
     pub(super) inbox: PeerHandle,
+    pub(super) state: StateStore,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
 }
@@ -48,6 +50,7 @@ struct Shared {
     settings: Arc<Settings>,
     host: Arc<dyn Host>,
     inbox: PeerHandle,
+    state: StateStore,
     strangers: Arc<Semaphore>,
     members: Arc<Semaphore>,
     /// The last refusal of each address.
@@ -61,6 +64,7 @@ impl Server {
             settings: self.settings,
             host: self.host,
             inbox: self.inbox,
+            state: self.state,
             strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
             members: Arc::new(Semaphore::new(MEMBERS_MAX)),
             refusals: Mutex::default(),
@@ -115,7 +119,11 @@ impl Shared {
             Purpose::Messages => self.messages(&mut stream, &hello).await,
             Purpose::Requests => self.requests(&mut stream, &hello).await,
             Purpose::Join => self.join(&mut stream).await,
-            Purpose::Snapshot | Purpose::Unspecified => Ok(()),
+            Purpose::Snapshot => {
+                snapshot::receive(&mut stream, hello.from, &self.state, &self.inbox).await
+            }
+            // Refused by the handshake.
+            Purpose::Unspecified => Ok(()),
         };
         if let Err(error) = ended {
             log::debug!(target: LOG_TARGET, "a connection of node {}: {error}", hello.from);

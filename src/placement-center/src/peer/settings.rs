@@ -20,6 +20,8 @@ pub struct Settings {
     pub boot: u64,
     /// Bytes of messages that wait for one member; more are dropped.
     pub queue_bytes_max: usize,
+    /// Rate at which a snapshot is sent.
+    pub snapshot_bytes_per_second: u64,
     /// Silence of the network after which a connection is given up: about an election timeout.
     pub dead_after: Duration,
 }

@@ -1,5 +1,6 @@
 //! One RPC from begin to end: its deadline, what its metadata demands, and its place in the metrics.
 
+use super::errors::{LEADER_ADDRESS_METADATA, LEADER_METADATA};
 use super::metrics::Rpc;
 use super::{Context, Deadline, Failure};
 use std::sync::Arc;
@@ -68,7 +69,9 @@ impl Call {
 
     fn finish<T>(mut self, result: Result<T, Status>) -> Result<Response<T>, Status> {
         self.end(result.as_ref().err().map_or(Code::Ok, Status::code));
-        result.map(Response::new)
+        result
+            .map(Response::new)
+            .map_err(|status| self.context.with_leader_address(status))
     }
 
     fn refuse(mut self, status: Status) -> Status {
@@ -84,6 +87,23 @@ impl Call {
                 .rpc(self.rpc)
                 .end(code, self.deadline.elapsed());
         }
+    }
+}
+
+impl Context {
+    /// Adds where the leader is reached to a status that names it.
+    fn with_leader_address(&self, mut status: Status) -> Status {
+        let metadata = status.metadata();
+        let leader = metadata
+            .get(LEADER_METADATA)
+            .and_then(|id| id.to_str().ok()?.parse().ok());
+        let members = self.members();
+        let record = leader.and_then(|leader| members.get(leader));
+        let url = record.and_then(|record| record.client_urls.first()?.parse().ok());
+        if let Some(url) = url {
+            status.metadata_mut().insert(LEADER_ADDRESS_METADATA, url);
+        }
+        status
     }
 }
 

@@ -21,6 +21,8 @@ use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 pub const OUTCOME_METADATA: &str = "placement-outcome";
 /// Metadata key and HTTP header that names the leader's node id when it is known.
 pub const LEADER_METADATA: &str = "placement-leader";
+/// Metadata key that gives the URL of the leader's gRPC API, beside [`LEADER_METADATA`].
+pub const LEADER_ADDRESS_METADATA: &str = "placement-leader-address";
 
 /// What every text of the etcd services starts with.
 const ETCD_PREFIX: &str = "etcdserver: ";

@@ -106,6 +106,11 @@ pub(super) fn put_record(chunk: &mut BytesMut, family: u8, key: &[u8], value: &[
     chunk.put_slice(value);
 }
 
+/// Whether a chunk says that it is the last one. Not verified: the stage does that.
+pub fn is_last_chunk(bytes: &[u8]) -> bool {
+    bytes.get(HEADER_BYTES - 1) == Some(&END)
+}
+
 /// Reads a chunk that must have this number.
 pub(super) fn parse(bytes: &[u8], number: u32) -> Result<Chunk> {
     if bytes.len() > CHUNK_BYTES_MAX {

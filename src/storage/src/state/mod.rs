@@ -10,7 +10,7 @@ mod snapshot;
 mod stage;
 
 pub use batch::{ApplyBatch, StateWriter};
-pub use chunk::{CHUNK_BYTES, CHUNK_BYTES_MAX};
+pub use chunk::{CHUNK_BYTES, CHUNK_BYTES_MAX, is_last_chunk};
 pub(crate) use home::Home;
 pub use snapshot::{Snapshot, SnapshotChunks};
 pub use stage::{SnapshotStage, StagedSnapshot};

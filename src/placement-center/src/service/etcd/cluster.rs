@@ -31,28 +31,44 @@ impl ClusterService {
         let status = self.context.handle().status();
         let voters = status.voters.iter().map(|id| self.member(*id, false));
         let learners = status.learners.iter().map(|id| self.member(*id, true));
+        let mut members: Vec<Member> = voters.chain(learners).collect();
+        members.sort_unstable_by_key(|member| member.id);
         Ok(MemberListResponse {
             header: Some(self.context.header(0)),
-            members: voters.chain(learners).collect(),
+            members,
         })
     }
 
-    /// Of other members only the id is known here; etcd shows members that have not started the same way.
+    /// A member that has not announced itself has no name and no client URL, as in etcd one that has not started.
     fn member(&self, id: u64, is_learner: bool) -> Member {
         let identity = self.context.identity();
-        if id != identity.node_id {
-            return Member {
+        let known = self.context.members();
+        match known.get(id) {
+            Some(record) if !record.instance.is_empty() => Member {
+                id,
+                name: record.alias.clone(),
+                peer_ur_ls: vec![format!("http://{}", record.peer_address)],
+                client_ur_ls: record.client_urls.clone(),
+                is_learner,
+            },
+            _ if id == identity.node_id => Member {
+                id,
+                name: identity.alias.clone(),
+                peer_ur_ls: identity.peer_urls.clone(),
+                client_ur_ls: identity.client_urls.clone(),
+                is_learner,
+            },
+            Some(record) => Member {
+                id,
+                peer_ur_ls: vec![format!("http://{}", record.peer_address)],
+                is_learner,
+                ..Member::default()
+            },
+            None => Member {
                 id,
                 is_learner,
                 ..Member::default()
-            };
-        }
-        Member {
-            id,
-            name: identity.alias.clone(),
-            peer_ur_ls: identity.peer_urls.clone(),
-            client_ur_ls: identity.client_urls.clone(),
-            is_learner,
+            },
         }
     }
 }
