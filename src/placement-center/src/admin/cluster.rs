@@ -4,14 +4,13 @@
 use super::wire::{Ask, Told};
 use super::{
     AddMember, Admin, AdminError, Answer, MemberRef, MemberRole, MemberView, MembersView,
-    NodeStatus, RestartCheck,
+    NodeStatus, ProgressView, RestartCheck,
 };
 use crate::machine::{Published, Reply};
 use crate::members::{MemberRecord, Members};
 use crate::node::peers::{ADMINISTRATION, Requester};
 use crate::peer::{LinkStatus, Transport};
 use bytes::Bytes;
-use crate::peer::Transport;
 use consensus::{ChangeError, ChangeRefused, Handle, MemberChange, Role, Status, TransferError};
 use prost::Message;
 use protocol::placement::internal::v1::{JoinReply, JoinRequest, MembershipContext};

@@ -10,6 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use consensus::{Handle, Message, Peers};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use storage::Snapshot;
 use tokio_util::sync::CancellationToken;
 
 /// What a request between members is, in its first byte.
@@ -35,8 +36,10 @@ impl Peers for LateSender {
         }
     }
 
-    fn send_snapshot(&mut self, _message: Message, _snapshot: storage::Snapshot) -> bool {
-        false
+    fn send_snapshot(&mut self, message: Message, snapshot: Snapshot) -> bool {
+        self.0
+            .get()
+            .is_some_and(|sender| sender.send_snapshot(message, snapshot))
     }
 }
 

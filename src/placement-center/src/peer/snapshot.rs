@@ -91,12 +91,15 @@ impl Outgoing {
             }
         }
         transfers.0.lock().remove(&node_id);
-        inbox.snapshot_sent(node_id, matches!(sent, Ok(Ok(_)))).await;
+        inbox
+            .snapshot_sent(node_id, matches!(sent, Ok(Ok(_))))
+            .await;
     }
 
     async fn send(self) -> Result<u64, SendError> {
         let purpose = Purpose::Snapshot;
-        let mut stream = link::connect(&self.address, &self.settings, self.node_id, purpose).await?;
+        let mut stream =
+            link::connect(&self.address, &self.settings, self.node_id, purpose).await?;
         let mut buffer = BytesMut::new();
         frame::put(&mut buffer, SNAPSHOT, &self.message.encode());
         stream.write_all(&buffer).await?;
