@@ -138,6 +138,7 @@ mod tests {
             address: "h:1".to_owned(),
             state,
             dropped,
+            snapshot: None,
         };
         let mut page = Page::default();
         let shown = [

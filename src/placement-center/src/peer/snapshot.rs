@@ -5,7 +5,7 @@ use super::frame::{self, CHUNK, FRAME_BYTES_MAX, SNAPSHOT, TAKEN};
 use super::handshake::Refused;
 use super::link;
 use super::settings::Settings;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use consensus::{Message, PeerHandle};
 use futures::FutureExt;
 use parking_lot::Mutex;

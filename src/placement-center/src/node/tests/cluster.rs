@@ -66,6 +66,10 @@ fn bound(config: Config, listeners: &Listeners) -> Config {
 }
 
 pub(super) async fn three() -> Vec<Member> {
+    three_with(|config| config).await
+}
+
+async fn three_with(change: impl Fn(Config) -> Config) -> Vec<Member> {
     let mut parts = Vec::new();
     for id in 1..=3 {
         let directory = tempfile::tempdir().expect("a directory");
@@ -81,7 +85,7 @@ pub(super) async fn three() -> Vec<Member> {
     for (config, listeners, directory) in parts {
         let config = Config {
             nodes: nodes.clone(),
-            ..config
+            ..change(config)
         };
         let started = Node::start(config.clone(), listeners, Arc::new(FacadeLevel)).await;
         members.push(Member {
@@ -180,7 +184,15 @@ async fn the_others_serve_when_the_leader_stops_and_it_catches_up_when_it_is_bac
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_read_on_a_follower_sees_the_write() {
-    let members = three().await;
+    // The node's own deadline: with one of the client, the client itself would stop waiting first.
+    let members = three_with(|config| Config {
+        limits: crate::config::LimitsConfig {
+            request_timeout: Duration::from_secs(3),
+            ..config.limits.clone()
+        },
+        ..config
+    })
+    .await;
     let leader = leader(&members).await;
     let follower = (leader + 1) % 3;
     for number in 0..50 {
@@ -204,9 +216,6 @@ async fn a_session_read_on_a_follower_sees_the_write() {
     future
         .metadata_mut()
         .insert("min-revision", "1000000".parse().expect("ascii"));
-    // Not `set_timeout`, after which the client itself stops waiting.
-    let patience = "200m".parse().expect("ascii");
-    future.metadata_mut().insert("grpc-timeout", patience);
     let refused = members[follower].kv().await.range(future).await;
     let status = refused.expect_err("nobody has that revision");
     assert_eq!(
@@ -369,4 +378,67 @@ async fn a_wrong_token_is_refused() {
     for member in members {
         member.stop().await;
     }
+}
+
+/// Writes until the leader has flushed its state and cut its log.
+async fn write_until_the_log_is_cut(members: &[Member]) {
+    let leader = &members[leader(members).await];
+    let mut kv = leader.kv().await;
+    let value = vec![7; 1 << 20];
+    for number in 0..400 {
+        kv.put(put(format!("big-{}", number % 10), value.clone()))
+            .await
+            .expect("written");
+        if leader.node.status().first_index > 10 {
+            return;
+        }
+    }
+    panic!("the log was not cut: {:?}", leader.node.status());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_lacks_what_the_log_has_forgotten_gets_a_snapshot() {
+    let short_log = |config: Config| Config {
+        raft: crate::config::RaftConfig {
+            log_retention_entries: 5,
+            ..config.raft.clone()
+        },
+        ..config
+    };
+    let mut members = three_with(short_log).await;
+    write(&members[0], "before", "1").await;
+    let follower = (leader(&members).await + 1) % 3;
+    let (config, directory) = members.remove(follower).stop().await;
+    write_until_the_log_is_cut(&members).await;
+    write(&members[0], "meanwhile", "2").await;
+    let back = Member::again(config, directory).await;
+    back.node.ready(PATIENCE).await.expect("it catches up");
+    assert!(back.node.status().first_index > 10, "by a snapshot");
+    assert_eq!(read(&back, "before").await.as_deref(), Some(&b"1"[..]));
+    assert_eq!(read(&back, "meanwhile").await.as_deref(), Some(&b"2"[..]));
+    write(&back, "after", "3").await;
+    assert_eq!(read(&members[0], "after").await.as_deref(), Some(&b"3"[..]));
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let joining = Config {
+        join: vec![format!("127.0.0.1:{}", back.config.peer_port)],
+        ..short_log(member_config(4, &directory))
+    };
+    let node = start(joining).await.expect("taken in");
+    node.ready(PATIENCE)
+        .await
+        .expect("it catches up by a snapshot");
+    until("it votes", async || node.status().voters.len() == 4).await;
+    let (config, directory) = back.stop().await;
+    let back = Member::again(config, directory).await;
+    back.node
+        .ready(PATIENCE)
+        .await
+        .expect("what was installed serves again");
+    assert_eq!(read(&back, "after").await.as_deref(), Some(&b"3"[..]));
+    members.push(back);
+    for member in members {
+        member.stop().await;
+    }
+    node.shutdown(PATIENCE).await.expect("a clean stop");
 }
