@@ -20,6 +20,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 /// Pause before a request that found no leader looks again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// Heartbeats after which a new leader has heard of every member that is there. Until then it knows of those
+/// alone that elected it, and holds the others for gone.
+const HEARTBEATS_TO_HEAR: u32 = 5;
 /// What another member gets to say where it stands; one that is down must not hold up the answer.
 const STATUS_TIME: Duration = Duration::from_secs(2);
 /// Entries that a voter may lack and still take the place of one that is restarted.
@@ -227,10 +230,20 @@ impl Cluster {
         context: MembershipContext,
         deadline: Instant,
     ) -> Result<Option<Told>, AdminError> {
-        let change = self
-            .handle
-            .change_members(vec![change], context.encode_to_vec().into());
-        match timeout_at(deadline, change).await {
+        let context = Bytes::from(context.encode_to_vec());
+        let heard = Instant::now() + HEARTBEATS_TO_HEAR * self.heartbeat;
+        let changed = loop {
+            let changing = self.handle.change_members(vec![change], context.clone());
+            match timeout_at(deadline, changing).await {
+                Ok(Err(ChangeError::Refused(ChangeRefused::QuorumAtRisk { .. })))
+                    if Instant::now() < heard.min(deadline) =>
+                {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                changed => break changed,
+            }
+        };
+        match changed {
             Ok(Ok(_)) => Ok(None),
             Ok(Err(ChangeError::Refused(ChangeRefused::NotLeader { .. })))
             | Ok(Err(ChangeError::Superseded { .. })) => Ok(Some(Told::NotLeader)),
