@@ -1,11 +1,12 @@
 //! The tests' witness itself: a load and the check of a store against it must accept a truthful store
 //! and must refuse each kind of lie, or every durability test built on them proves nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use harness::load::{Acknowledged, Load, Plan, Record, Write};
+use harness::load::{Acknowledged, Load, Plan, Record, Unanswered, Write};
 use harness::{Server, client, history};
+use tonic::Status;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -33,6 +34,8 @@ async fn a_truthful_store_passes_and_each_lie_is_seen() -> Result<()> {
             value: "witness/new/never@0".into(),
         },
         revision: verdict.revision + 1,
+        sent: Instant::now(),
+        answered: Instant::now(),
     };
     refused(&server, base, &with(&record, lost), "is lost").await?;
 
@@ -41,6 +44,13 @@ async fn a_truthful_store_passes_and_each_lie_is_seen() -> Result<()> {
     refused(&server, base, &with(&record, swapped), "acknowledged was").await?;
 
     refused(&server, base - 1, &record, "is missing").await?;
+
+    let mut denied = record.clone();
+    denied.refused.push(Unanswered {
+        write: record.acknowledged[0].write.clone(),
+        status: Status::unavailable("not applied"),
+    });
+    refused(&server, base, &denied, "and is there").await?;
 
     // A write of somebody else takes a revision that the load cannot account for.
     kv.put(client::put("elsewhere", "x")).await?;

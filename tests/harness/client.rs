@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use protocol::etcdserverpb::kv_client::KvClient;
 use protocol::etcdserverpb::{PutRequest, RangeRequest};
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 /// Longest a test waits for a connection or for one ordinary answer.
@@ -56,6 +57,23 @@ pub fn get(key: impl Into<Bytes>) -> RangeRequest {
         key: key.into(),
         ..RangeRequest::default()
     }
+}
+
+/// Whether an error says that its request had no effect and never will have: by the server's own word, or
+/// because no connection was made on which it could have been sent.
+pub fn was_not_applied(status: &Status) -> bool {
+    let outcome = status.metadata().get("placement-outcome");
+    if outcome.is_some_and(|outcome| outcome == "not-applied") {
+        return true;
+    }
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return error.kind() == std::io::ErrorKind::ConnectionRefused;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The exclusive end of the range of all keys that start with `prefix`.

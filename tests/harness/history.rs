@@ -72,6 +72,13 @@ pub async fn verify(
         );
     }
     gapless(base, revision, seen.keys().copied())?;
+    for refused in &sent.refused {
+        let there = seen.values().any(|pair| is(pair, &refused.write));
+        ensure!(
+            !there,
+            "{refused:?} was said not to be applied, and is there"
+        );
+    }
     Ok(Verdict {
         acknowledged: acknowledged.len(),
         applied_unanswered: sent

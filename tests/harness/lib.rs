@@ -6,14 +6,20 @@
 
 pub mod binary;
 pub mod client;
+pub mod cluster;
 pub mod disk;
 pub mod etcdctl;
 pub mod history;
 pub mod load;
+pub mod network;
+mod ports;
 pub mod process;
 pub mod random;
 pub mod server;
+pub mod settings;
+mod sockets;
 pub mod usage;
 pub mod wait;
 
+pub use cluster::Cluster;
 pub use server::{Kind, Options, Server};

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -13,11 +13,17 @@ use tonic::Status;
 use crate::client::{self, Kv};
 use crate::wait;
 
+/// Longer than any fault that a cluster gets over takes, on a machine that runs other tests too.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// What to send.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// `http://host:port` of the server.
     pub url: String,
+    /// Other members of the same cluster. A writer goes on at the next one after an error, and repeats there a
+    /// write that was certainly not applied; without others it ends at its first error.
+    pub others: Vec<String>,
     /// Clients, each with one put in flight.
     pub writers: usize,
     /// Connections the clients share.
@@ -26,6 +32,8 @@ pub struct Plan {
     pub value_bytes: usize,
     /// Every n-th put of a writer overwrites its one hot key; the others make new keys. 0 never overwrites.
     pub overwrite_every: u64,
+    /// How long a writer repeats a write that is refused by one member after the other.
+    pub patience: Duration,
     /// Keys begin with this; must differ between loads on one store.
     pub prefix: String,
 }
@@ -35,12 +43,29 @@ impl Plan {
     pub fn standard(url: &str, prefix: &str) -> Self {
         Self {
             url: url.to_owned(),
+            others: Vec::new(),
             writers: 64,
             connections: 8,
             value_bytes: 256,
             overwrite_every: 4,
+            patience: PATIENCE,
             prefix: prefix.to_owned(),
         }
+    }
+}
+
+impl Plan {
+    /// The same against all members of a cluster.
+    pub fn of_cluster(urls: &[String], prefix: &str) -> Self {
+        let (first, others) = urls.split_first().expect("a cluster has a member");
+        Self {
+            others: others.to_vec(),
+            ..Self::standard(first, prefix)
+        }
+    }
+
+    fn urls(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.url).chain(&self.others)
     }
 }
 
@@ -60,6 +85,10 @@ pub struct Acknowledged {
     pub write: Write,
     /// The revision of the answer.
     pub revision: i64,
+    /// When it was sent.
+    pub sent: Instant,
+    /// When the answer came.
+    pub answered: Instant,
 }
 
 /// A put that ended with an error: it may or may not be in the store.
@@ -78,6 +107,32 @@ pub struct Record {
     pub acknowledged: Vec<Acknowledged>,
     /// Writes with an unknown outcome.
     pub unanswered: Vec<Unanswered>,
+    /// Writes that were said not to be applied, by every member that was asked until patience ended.
+    pub refused: Vec<Unanswered>,
+}
+
+impl Record {
+    /// How long after `instant` the first answer came to a write that was sent after it.
+    pub fn first_after(&self, instant: Instant) -> Option<Duration> {
+        let later = self
+            .acknowledged
+            .iter()
+            .filter(|known| known.sent >= instant);
+        later
+            .map(|known| known.answered.duration_since(instant))
+            .min()
+    }
+
+    /// The longest time without an answer after `instant`, between two answers or from `instant` to the first.
+    pub fn longest_gap_after(&self, instant: Instant) -> Option<Duration> {
+        let answers = self.acknowledged.iter().map(|known| known.answered);
+        let mut answers: Vec<Instant> = answers.filter(|answered| *answered >= instant).collect();
+        answers.sort_unstable();
+        let begins = std::iter::once(instant).chain(answers.iter().copied());
+        let gaps = begins.zip(&answers);
+        gaps.map(|(before, after)| after.duration_since(before))
+            .max()
+    }
 }
 
 /// A running load. Dropping it aborts its writers.
@@ -105,16 +160,24 @@ impl Shared {
 impl Load {
     /// Connects and starts all writers. A writer ends at its first error or when asked to.
     pub async fn start(plan: &Plan) -> Result<Self> {
-        let mut connections = Vec::new();
-        for _ in 0..plan.connections.max(1) {
-            connections.push(client::kv(&plan.url).await?);
+        let mut members = Vec::new();
+        for url in plan.urls() {
+            let mut connections = Vec::new();
+            for _ in 0..(plan.connections / (1 + plan.others.len())).max(1) {
+                connections.push(client::kv(url).await?);
+            }
+            members.push(connections);
         }
         let shared = Arc::new(Shared::default());
         let mut writers = JoinSet::new();
         for number in 0..plan.writers {
             let writer = Writer {
                 number,
-                kv: connections[number % connections.len()].clone(),
+                members: members
+                    .iter()
+                    .map(|connections| connections[number % connections.len()].clone())
+                    .collect(),
+                life: 0,
                 plan: plan.clone(),
                 shared: Arc::clone(&shared),
             };
@@ -172,9 +235,20 @@ impl Load {
 
 struct Writer {
     number: usize,
-    kv: Kv,
+    /// A client of each member.
+    members: Vec<Kv>,
     plan: Plan,
     shared: Arc<Shared>,
+    /// Writes whose outcome it does not know. It leaves its hot key after each, because a version that it does
+    /// not know and that it overwrites would be a hole in its memory.
+    life: u64,
+}
+
+/// What became of one write.
+enum Outcome {
+    Acknowledged(i64, Instant),
+    Unanswered(Status),
+    Refused(Status),
 }
 
 impl Writer {
@@ -185,28 +259,61 @@ impl Writer {
 
     async fn write_on(&mut self) {
         let mut sequence = 0;
+        // Clients of a cluster begin at different members.
+        let mut member = self.number % self.members.len();
         while !self.shared.stop.load(Ordering::Acquire) {
             let write = self.write(sequence);
             sequence += 1;
-            let request = client::put(write.key.clone(), write.value.clone());
-            match self.kv.put(request).await {
-                Ok(answer) => {
-                    let header = answer.into_inner().header.unwrap_or_default();
-                    let revision = header.revision;
-                    self.shared
-                        .record()
-                        .acknowledged
-                        .push(Acknowledged { write, revision });
+            let is_one_server = self.members.len() == 1;
+            match self.put(&write, &mut member).await {
+                Outcome::Acknowledged(revision, sent) => {
+                    let answered = Instant::now();
+                    self.shared.record().acknowledged.push(Acknowledged {
+                        write,
+                        revision,
+                        sent,
+                        answered,
+                    });
                     self.shared.acknowledged.fetch_add(1, Ordering::AcqRel);
+                    continue;
                 }
-                Err(status) => {
-                    self.shared
-                        .record()
-                        .unanswered
-                        .push(Unanswered { write, status });
-                    return;
+                Outcome::Unanswered(status) => {
+                    let lost = Unanswered { write, status };
+                    self.shared.record().unanswered.push(lost);
+                    self.life += 1;
+                }
+                Outcome::Refused(status) => {
+                    let refused = Unanswered { write, status };
+                    self.shared.record().refused.push(refused);
                 }
             }
+            if is_one_server {
+                return;
+            }
+        }
+    }
+
+    /// Sends a write until its outcome is known or cannot be known.
+    async fn put(&mut self, write: &Write, member: &mut usize) -> Outcome {
+        let patience_ends = Instant::now() + self.plan.patience;
+        loop {
+            let sent = Instant::now();
+            let request = client::put(write.key.clone(), write.value.clone());
+            let status = match self.members[*member].put(request).await {
+                Ok(answer) => {
+                    let header = answer.into_inner().header.unwrap_or_default();
+                    return Outcome::Acknowledged(header.revision, sent);
+                }
+                Err(status) => status,
+            };
+            *member = (*member + 1) % self.members.len();
+            if self.members.len() == 1 || !client::was_not_applied(&status) {
+                return Outcome::Unanswered(status);
+            }
+            if Instant::now() >= patience_ends {
+                return Outcome::Refused(status);
+            }
+            wait::back_off().await;
         }
     }
 
@@ -219,7 +326,7 @@ impl Writer {
         } = &self.plan;
         let hot = *every > 0 && sequence % every == every - 1;
         let key = match hot {
-            true => format!("{prefix}/hot/{:05}", self.number),
+            true => format!("{prefix}/hot/{:05}/{}", self.number, self.life),
             false => format!("{prefix}/new/{:05}/{sequence:010}", self.number),
         };
         let mut value = format!("{key}@{sequence};").into_bytes();

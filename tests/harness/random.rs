@@ -12,14 +12,15 @@ impl Random {
         Self(seed)
     }
 
+    /// A sequence that nobody will repeat.
+    pub(crate) fn from_clock() -> Self {
+        Self(clock() ^ u64::from(std::process::id()).rotate_left(32))
+    }
+
     /// The seed named by environment variable `name`, else one from the clock; printed either way.
     pub fn seed_from(name: &str) -> u64 {
         let given = std::env::var(name).ok().and_then(|text| text.parse().ok());
-        let seed = given.unwrap_or_else(|| {
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(1, |since| since.as_nanos() as u64)
-        });
+        let seed = given.unwrap_or_else(clock);
         println!("{name}={seed}");
         seed
     }
@@ -57,6 +58,12 @@ impl Random {
         out.truncate(length);
         out
     }
+}
+
+fn clock() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(1, |since| since.as_nanos() as u64)
 }
 
 /// A whole number from environment variable `name`, else `default`: how suites are made longer.

@@ -1,8 +1,6 @@
 //! A real server process on its own data directory and its own ports: ours, or etcd for comparison.
 
-use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::net::TcpListener;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -10,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use crate::binary;
+use crate::ports::{self, Ports};
 use crate::process::{Process, Signal};
-use crate::wait;
+use crate::settings::{self, Member};
+use crate::{binary, wait};
 
 /// Longest a server may take until it serves; generous, because tests share the machine.
 pub const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -58,13 +57,8 @@ pub struct Options {
     pub folder: Option<PathBuf>,
     /// Further lines of the placement center's TOML file, tables included.
     pub config: String,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Ports {
-    grpc: u16,
-    http: u16,
-    peer: u16,
+    /// Its place among several; by default it is a cluster of its own.
+    pub member: Option<Member>,
 }
 
 /// A started server. Dropping it kills the process and removes its temporary folder.
@@ -101,6 +95,22 @@ impl Server {
 
     /// Starts a server and waits until it serves.
     pub fn start(kind: Kind, options: Options) -> Result<Self> {
+        let mut server = Self::begin(kind, options)?;
+        server.ready()?;
+        Ok(server)
+    }
+
+    /// Starts a server and does not wait until it serves: a member serves only once others run.
+    pub fn begin(kind: Kind, options: Options) -> Result<Self> {
+        Self::begin_with(kind, options, None)
+    }
+
+    /// Like [`Server::begin`], on given ports.
+    pub(crate) fn begin_on(kind: Kind, options: Options, ports: Ports) -> Result<Self> {
+        Self::begin_with(kind, options, Some(ports))
+    }
+
+    fn begin_with(kind: Kind, options: Options, chosen: Option<Ports>) -> Result<Self> {
         let temporary = match options.folder {
             Some(_) => None,
             None => {
@@ -112,7 +122,11 @@ impl Server {
             (None, Some(temporary)) => temporary.path().to_path_buf(),
             (None, None) => bail!("a server has no folder"),
         };
-        let (process, ports) = launch(kind, &folder, &options, ports_before(kind, &folder)?)?;
+        let ports = match (chosen, ports::before(kind, &folder)?) {
+            (Some(ports), _) | (None, Some(ports)) => ports,
+            (None, None) => ports::free(kind)?,
+        };
+        let process = spawn(kind, &folder, &options, ports)?;
         Ok(Self {
             process,
             kind,
@@ -123,13 +137,36 @@ impl Server {
         })
     }
 
+    /// Waits until it serves. Somebody else may have taken one of its ports since they were chosen: then it
+    /// starts again with others.
+    pub fn ready(&mut self) -> Result<()> {
+        let mut attempt = 1;
+        loop {
+            let Err(error) = wait_until_ready(self.kind, self.ports, &mut self.process) else {
+                return Ok(());
+            };
+            let taken = self.process.printed().to_lowercase().contains("in use");
+            if !taken || attempt == START_ATTEMPTS {
+                return Err(error);
+            }
+            attempt += 1;
+            fs::remove_file(output_file(&self.folder))
+                .context("forget the output of a failed start")?;
+            // The peer port names the node among the founding members and stays.
+            self.ports = Ports {
+                peer: self.ports.peer,
+                ..ports::free(self.kind)?
+            };
+            self.respawn()?;
+        }
+    }
+
     /// Starts an ended server again on its data, and answers how long it took until it served.
     pub fn restart(&mut self) -> Result<Duration> {
         self.kill()?;
         let begin = Instant::now();
-        let (process, ports) = launch(self.kind, &self.folder, &self.options, Some(self.ports))?;
-        self.process = process;
-        self.ports = ports;
+        self.respawn()?;
+        self.ready()?;
         Ok(begin.elapsed())
     }
 
@@ -186,6 +223,11 @@ impl Server {
         format!("http://{}", self.http_endpoint())
     }
 
+    /// The port on which other members reach it.
+    pub fn peer_port(&self) -> u16 {
+        self.ports.peer
+    }
+
     /// The folder that holds `data`, `log` and the configuration.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -198,7 +240,7 @@ impl Server {
 
     /// The configuration file of the placement center.
     pub fn config_file(&self) -> PathBuf {
-        config_file(&self.folder)
+        settings::file(&self.folder)
     }
 
     /// Everything printed and logged so far: the process output and all files of its log folder.
@@ -233,76 +275,15 @@ pub fn center_command(config: &Path) -> Result<Command> {
     Ok(command)
 }
 
-fn launch(
-    kind: Kind,
-    folder: &Path,
-    options: &Options,
-    before: Option<Ports>,
-) -> Result<(Process, Ports)> {
-    let mut ports = match before {
-        Some(ports) => ports,
-        None => free_ports(kind)?,
-    };
-    let mut attempt = 1;
-    loop {
-        let mut process = spawn(kind, folder, options, ports)?;
-        match wait_until_ready(kind, ports, &mut process) {
-            Ok(()) => return Ok((process, ports)),
-            Err(error) => {
-                let taken = process.printed().to_lowercase().contains("in use");
-                if !taken || attempt == START_ATTEMPTS {
-                    return Err(error);
-                }
-            }
-        }
-        attempt += 1;
-        fs::remove_file(output_file(folder)).context("forget the output of a failed start")?;
-        // The peer port names the node among the founding members and stays.
-        ports = Ports {
-            peer: ports.peer,
-            ..free_ports(kind)?
-        };
-    }
-}
-
 fn spawn(kind: Kind, folder: &Path, options: &Options, ports: Ports) -> Result<Process> {
     let command = match kind {
         Kind::Center => {
-            write_config(folder, options, ports)?;
-            center_command(&config_file(folder))?
+            settings::write(folder, options, ports)?;
+            center_command(&settings::file(folder))?
         }
         Kind::Etcd => etcd_command(folder, ports)?,
     };
     Process::spawn(kind.name(), command, &output_file(folder))
-}
-
-fn write_config(folder: &Path, options: &Options, ports: Ports) -> Result<()> {
-    let mut text = String::new();
-    let Ports { grpc, http, peer } = ports;
-    let (data, log) = (folder.join("data"), folder.join("log"));
-    writeln!(
-        text,
-        "cluster_name = \"test\"\nnode_id = 1\naddr = \"127.0.0.1\""
-    )?;
-    writeln!(
-        text,
-        "grpc_port = {grpc}\nhttp_port = {http}\npeer_port = {peer}"
-    )?;
-    writeln!(text, "data_path = {:?}", data.display().to_string())?;
-    writeln!(text, "nodes = {{ 1 = \"127.0.0.1:{peer}\" }}")?;
-    writeln!(text, "{}", options.config)?;
-    writeln!(text, "[log]\nlog_path = {:?}", log.display().to_string())?;
-    fs::write(config_file(folder), text).context("write the configuration")?;
-    // A test that cuts the power judges the server's care for its files, not ours for this one.
-    for path in [config_file(folder).as_path(), folder]
-        .into_iter()
-        .chain(folder.parent())
-    {
-        File::open(path)
-            .and_then(|file| file.sync_all())
-            .context("sync the configuration")?;
-    }
-    Ok(())
 }
 
 fn etcd_command(folder: &Path, ports: Ports) -> Result<Command> {
@@ -335,10 +316,6 @@ fn etcd_command(folder: &Path, ports: Ports) -> Result<Command> {
     Ok(command)
 }
 
-fn config_file(folder: &Path) -> PathBuf {
-    folder.join("placement-center.toml")
-}
-
 fn output_file(folder: &Path) -> PathBuf {
     folder.join("output.txt")
 }
@@ -368,37 +345,4 @@ fn wait_until_ready(kind: Kind, ports: Ports, process: &mut Process) -> Result<(
         ),
         Err(error) => Err(error.context(process.printed())),
     }
-}
-
-/// The ports of an earlier server in this folder: a node keeps its peer address for its whole life.
-fn ports_before(kind: Kind, folder: &Path) -> Result<Option<Ports>> {
-    let Ok(config) = fs::read_to_string(config_file(folder)) else {
-        return Ok(None);
-    };
-    let line = config
-        .lines()
-        .find_map(|line| line.strip_prefix("peer_port = "));
-    let peer = line
-        .context("the configuration names a peer port")?
-        .parse()?;
-    Ok(Some(Ports {
-        peer,
-        ..free_ports(kind)?
-    }))
-}
-
-/// Ports that were free a moment ago. They are held together, so they differ from each other.
-fn free_ports(kind: Kind) -> Result<Ports> {
-    let hold = || TcpListener::bind("127.0.0.1:0").context("ask for a free port");
-    let (grpc, http, peer) = (hold()?, hold()?, hold()?);
-    let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
-    let grpc = port(&grpc)?;
-    Ok(Ports {
-        grpc,
-        http: match kind {
-            Kind::Center => port(&http)?,
-            Kind::Etcd => grpc,
-        },
-        peer: port(&peer)?,
-    })
 }

@@ -36,3 +36,8 @@ pub async fn until_async(
     }
     Ok(())
 }
+
+/// The pause of a client that was refused, before it asks somebody else.
+pub async fn back_off() {
+    tokio::time::sleep(POLL_INTERVAL).await;
+}
