@@ -2,12 +2,12 @@
 # Starts a server, runs checks against it with curl, placement-ctl and (where installed) etcdctl,
 # restarts it in between, stops it and reports how many checks passed.
 #
-# PLACEMENT_CENTER_BIN and PLACEMENT_CTL_BIN name the programs; by default those of target/release.
+# PLACEMENT_SERVER_BIN and PLACEMENT_CTL_BIN name the programs; by default those of target/release.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 programs=${CARGO_TARGET_DIR:-$here/target}/release
-server=${PLACEMENT_CENTER_BIN:-$programs/placement-center}
+server=${PLACEMENT_SERVER_BIN:-$programs/placement-center}
 ctl_program=${PLACEMENT_CTL_BIN:-$programs/placement-ctl}
 for program in "$server" "$ctl_program"; do
     [[ -x $program ]] || { echo "integration: $program is missing: run 'make build' first" >&2; exit 1; }

@@ -21,7 +21,7 @@ fn the_integration_script_passes() -> Result<()> {
     }
     let output = Command::new("bash")
         .arg(binary::workspace().join("tests/integration.sh"))
-        .env("PLACEMENT_CENTER_BIN", binary::placement_center()?)
+        .env("PLACEMENT_SERVER_BIN", binary::placement_center()?)
         .env("PLACEMENT_CTL_BIN", binary::placement_ctl()?)
         .env("INTEGRATION_SCRATCH", binary::scratch()?)
         .output()

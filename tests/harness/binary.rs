@@ -8,9 +8,9 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-/// The server: `PLACEMENT_CENTER_BIN` when set, else the build of this workspace.
+/// The server: `PLACEMENT_SERVER_BIN` when set, else the build of this workspace.
 pub fn placement_center() -> Result<PathBuf> {
-    named("PLACEMENT_CENTER_BIN", "placement-center")
+    named("PLACEMENT_SERVER_BIN", "placement-center")
 }
 
 /// The command line client: `PLACEMENT_CTL_BIN` when set, else the build of this workspace.

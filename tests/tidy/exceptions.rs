@@ -69,6 +69,16 @@ pub const SLEEPS: &[Exception] = &[
         "the one place of the system tests that polls, with a deadline",
     ),
     row(
+        "src/consensus/src/group/tests/fixture.rs",
+        "sleep",
+        "the one place of the group's tests that polls, with a deadline",
+    ),
+    row(
+        "src/placement-center/src/node/tests/cluster.rs",
+        "sleep",
+        "the one place of the node's tests that polls, with a deadline",
+    ),
+    row(
         "src/placement-center/src/service/testing.rs",
         "sleep",
         "the one place of the service's tests that polls, with a deadline",

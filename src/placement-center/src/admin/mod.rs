@@ -1,6 +1,7 @@
 //! Administration of the cluster on any member: the members, the leader, where each node stands. What needs
 //! the leader is carried out there, whichever member is asked.
 
+mod changes;
 mod cluster;
 mod error;
 mod progress;

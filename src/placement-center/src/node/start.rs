@@ -50,9 +50,30 @@ pub(super) async fn start(
             listener: "gRPC, HTTP or peer",
             source,
         })?;
-    let grpc_listener = into_tokio("gRPC", listeners.grpc)?;
-    let http_listener = into_tokio("HTTP", listeners.http)?;
+    let sockets = Sockets {
+        grpc: into_tokio("gRPC", listeners.grpc)?,
+        http: into_tokio("HTTP", listeners.http)?,
+        addresses,
+        log_level,
+    };
     let record = record(&config, addresses);
+    let (founding, opened) = open(&config, &record).await?;
+    let requester = Requester::default();
+    let cluster = Arc::new(cluster(&config, &founding, &opened, &requester));
+    let record = connect(&config, record, listeners.peer, &opened, &cluster)?;
+    Ok(serve(config, sockets, founding, opened, (cluster, record)))
+}
+
+/// Where clients come in.
+struct Sockets {
+    grpc: tokio::net::TcpListener,
+    http: tokio::net::TcpListener,
+    addresses: Addresses,
+    log_level: Arc<dyn LogLevel>,
+}
+
+/// Opens the data directory, finds the cluster it belongs to or is to belong to, and starts the group.
+async fn open(config: &Config, record: &MemberRecord) -> Result<(Founding, Opened), StartError> {
     let (directory, stores) = blocking(config.clone(), |config| {
         let (directory, stores) = open_stores(&config)?;
         if config.force_new_cluster {
@@ -61,53 +82,43 @@ pub(super) async fn start(
         Ok((directory, stores))
     })
     .await?;
-    let founding = founding::find(&config, directory.identity(), &record.peer_address).await?;
-    let group_config = group_config(&config, &founding)?;
+    let founding = founding::find(config, directory.identity(), &record.peer_address).await?;
+    let group_config = group_config(config, &founding)?;
     let runtime = tokio::runtime::Handle::current();
     let opened = blocking(group_config, move |config| {
         let _entered = runtime.enter();
         start_group(config, directory, stores)
     })
     .await?;
+    Ok((founding, opened))
+}
 
+/// Starts everything that serves on top of the group. Nothing here can fail.
+fn serve(
+    config: Config,
+    sockets: Sockets,
+    founding: Founding,
+    opened: Opened,
+    (cluster, record): (Arc<Cluster>, MemberRecord),
+) -> Node {
     let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-    let requester = Requester::default();
-    let cluster = Arc::new(cluster(&config, &founding, &opened, &requester));
-    let record = connect(&config, record, listeners.peer, &opened, &cluster)?;
+    let requester = cluster.requester.clone();
     let context = Context::new(service::Parts {
         handle: opened.handle.clone(),
-        state: opened.state.clone(),
+        state: opened.state,
         published: opened.published.clone(),
-        identity: Identity {
-            cluster_id: founding.cluster_id,
-            node_id: config.node_id,
-            alias: config.node_alias.clone(),
-            cluster_name: config.cluster_name.clone(),
-            client_urls: record.client_urls.clone(),
-            peer_urls: vec![format!("http://{}", record.peer_address)],
-        },
+        identity: identity(&config, founding.cluster_id, &record),
         limits: config.limits.clone(),
         quota_bytes: config.storage.quota_bytes,
         forward: Arc::new(requester.clone()),
         leader_wait: LEADER_WAIT_ELECTIONS * config.raft.election,
         cut: cut.clone(),
     });
-    let shutdown_timeout = config.limits.shutdown_timeout;
-    let hand_over_time = config.raft.election;
-    let bounds = http::Bounds::with_connections(config.limits.connections_max);
-    let node_id = config.node_id;
-    let shared = http::Shared::new(http::Parts {
-        config: Arc::new(config),
-        context: Arc::clone(&context),
-        addresses,
-        admin: cluster.clone(),
-        log_level,
-        cut: cut.clone(),
-    });
+    let (shutdown_timeout, hand_over_time) = (config.limits.shutdown_timeout, config.raft.election);
     let mut tasks = Tasks::default();
-    let members = Arc::clone(&opened.published.members);
+    let members = opened.published.members;
     let following = follow_members(
-        node_id,
+        config.node_id,
         founding.addresses,
         Arc::clone(&members),
         requester.clone(),
@@ -118,17 +129,27 @@ pub(super) async fn start(
     tasks.spawn("announcement", announcing);
     let promoting = promote(opened.handle.clone(), members, stop.clone());
     tasks.spawn("promotion", promoting);
+    let bounds = http::Bounds::with_connections(config.limits.connections_max);
+    let shared = http::Shared::new(http::Parts {
+        config: Arc::new(config),
+        context: Arc::clone(&context),
+        addresses: sockets.addresses,
+        admin: cluster.clone(),
+        log_level: sockets.log_level,
+        cut: cut.clone(),
+    });
+    let stopping = stop.clone().cancelled_owned();
     tasks.spawn(
         "gRPC",
-        service::server::serve(grpc_listener, context, stop.clone().cancelled_owned()),
+        service::server::serve(sockets.grpc, context, stopping),
     );
-    let serving = http::serve(http_listener, http::router(shared), bounds, stop.clone());
+    let serving = http::serve(sockets.http, http::router(shared), bounds, stop.clone());
     tasks.spawn("HTTP", async move {
         serving.await;
         Ok::<(), Infallible>(())
     });
-    Ok(Node {
-        addresses,
+    Node {
+        addresses: sockets.addresses,
         shutdown_timeout,
         hand_over_time,
         handle: opened.handle,
@@ -138,7 +159,19 @@ pub(super) async fn start(
         tasks,
         stop,
         cut,
-    })
+    }
+}
+
+/// What clients are told about this node.
+fn identity(config: &Config, cluster_id: u64, record: &MemberRecord) -> Identity {
+    Identity {
+        cluster_id,
+        node_id: config.node_id,
+        alias: config.node_alias.clone(),
+        cluster_name: config.cluster_name.clone(),
+        client_urls: record.client_urls.clone(),
+        peer_urls: vec![format!("http://{}", record.peer_address)],
+    }
 }
 
 /// What this node says of itself.

@@ -146,13 +146,7 @@ impl Failure {
             Failure::NoLeader => {
                 unavailable("no leader", "no_leader", NotApplied).with_hint(HINT_RETRY)
             }
-            Failure::Behind { leader } => unavailable(
-                "the revision demanded is not here yet",
-                "behind",
-                NotApplied,
-            )
-            .with_hint(HINT_LEADER)
-            .with_leader(*leader),
+            Failure::Behind { leader } => behind(*leader),
             Failure::Propose(error) => propose(error),
             Failure::Read(error) => read(error),
             Failure::TimedOut(outcome) => unavailable("request timed out", "timed_out", *outcome)
@@ -302,6 +296,13 @@ fn unavailable(message: &'static str, word: &'static str, outcome: Outcome) -> R
         hint,
     )
     .with_outcome(outcome)
+}
+
+fn behind(leader: Option<u64>) -> Row {
+    let message = "the revision demanded is not here yet";
+    unavailable(message, "behind", Outcome::NotApplied)
+        .with_hint(HINT_LEADER)
+        .with_leader(leader)
 }
 
 fn overloaded() -> Row {
