@@ -1,7 +1,7 @@
 //! A Raft message to or from another member, opaque outside this crate.
 
 use super::Position;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use raft::eraftpb;
 use raft_prost::Message as _;
 
@@ -81,6 +81,12 @@ impl Message {
     /// The bytes that go over the wire.
     pub fn encode(&self) -> Bytes {
         self.0.encode_to_vec().into()
+    }
+
+    /// Appends those bytes to a buffer.
+    pub fn encode_to(&self, buffer: &mut BytesMut) {
+        let encoded = self.0.encode(buffer);
+        encoded.expect("a buffer that grows takes every message");
     }
 
     /// Reads bytes from the wire. The content is checked by `Core::step`.

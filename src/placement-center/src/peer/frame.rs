@@ -1,7 +1,8 @@
-//! Frames: length (u32, little-endian, of what follows), kind, body. Reading is bounded before anything is
-//! allocated.
+//! Frames: length and CRC-32C of what follows (u32 each, little-endian), kind, body. Reading is bounded before
+//! anything is allocated. The checksum is there because an entry damaged on its way, which TCP's own sum lets pass
+//! now and then, would be applied as if the leader had said it.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use consensus::Message;
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -34,6 +35,8 @@ pub(super) const CHUNK: u8 = 11;
 pub(super) const TAKEN: u8 = 12;
 
 const LENGTH_BYTES: usize = 4;
+/// Length and checksum.
+const HEAD_BYTES: usize = 8;
 const NUMBER_BYTES: usize = 8;
 
 /// One frame.
@@ -68,14 +71,13 @@ impl Partial {
     where
         R: AsyncRead + Unpin,
     {
-        if !fill(stream, &mut self.head, LENGTH_BYTES).await? {
+        if !fill(stream, &mut self.head, HEAD_BYTES).await? {
             return match self.head.is_empty() {
                 true => Ok(None),
                 false => Err(io::ErrorKind::UnexpectedEof.into()),
             };
         }
-        let length = u32::from_le_bytes(*self.head.first_chunk().expect("the head is whole"));
-        let length = length as usize;
+        let (length, sum) = split_head(&self.head);
         if length == 0 || length > bytes_max {
             return Err(malformed("a frame of an impossible length"));
         }
@@ -84,11 +86,19 @@ impl Partial {
         }
         self.head.clear();
         let body = std::mem::take(&mut self.body).freeze();
+        if crc32c::crc32c(&body) != sum {
+            return Err(malformed("a frame that was damaged on its way"));
+        }
         Ok(Some(Frame {
             kind: body[0],
             body: body.slice(1..),
         }))
     }
+}
+
+/// Length and checksum of a head that has arrived.
+fn split_head(mut head: &[u8]) -> (usize, u32) {
+    (head.get_u32_le() as usize, head.get_u32_le())
 }
 
 /// Reads until `buffer` holds `length` bytes; false if the stream ends before. The buffer grows with what
@@ -111,8 +121,7 @@ where
 
 /// Appends a frame to a buffer that is written later.
 pub(super) fn put(buffer: &mut BytesMut, kind: u8, body: &[u8]) {
-    put_head(buffer, kind, body.len());
-    buffer.put_slice(body);
+    put_with(buffer, kind, |buffer| buffer.put_slice(body));
 }
 
 /// Appends a frame whose body is a message of the protocol.
@@ -122,16 +131,36 @@ pub(super) fn put_message(buffer: &mut BytesMut, kind: u8, message: &impl prost:
 
 /// Appends a frame that starts with a number.
 pub(super) fn put_numbered(buffer: &mut BytesMut, kind: u8, number: u64, body: &[u8]) {
-    put_head(buffer, kind, NUMBER_BYTES + body.len());
-    buffer.put_u64_le(number);
-    buffer.put_slice(body);
+    put_with(buffer, kind, |buffer| {
+        buffer.reserve(NUMBER_BYTES + body.len());
+        buffer.put_u64_le(number);
+        buffer.put_slice(body);
+    });
 }
 
-fn put_head(buffer: &mut BytesMut, kind: u8, body_bytes: usize) {
-    let length = u32::try_from(1 + body_bytes).expect("a frame is far below 4 GiB");
-    buffer.reserve(LENGTH_BYTES + 1 + body_bytes);
-    buffer.put_u32_le(length);
+/// Appends a frame of Raft messages, each encoded in its place: what a batch holds is copied once.
+pub(super) fn put_messages<'a>(
+    buffer: &mut BytesMut,
+    messages: impl Iterator<Item = &'a (Message, usize)>,
+) {
+    put_with(buffer, MESSAGES, |buffer| {
+        for (message, bytes) in messages {
+            let length = u32::try_from(*bytes).expect("a message is far below 4 GiB");
+            buffer.reserve(LENGTH_BYTES + bytes);
+            buffer.put_u32_le(length);
+            message.encode_to(buffer);
+        }
+    });
+}
+
+fn put_with(buffer: &mut BytesMut, kind: u8, put_body: impl FnOnce(&mut BytesMut)) {
+    let start = buffer.len();
+    buffer.put_bytes(0, HEAD_BYTES);
     buffer.put_u8(kind);
+    put_body(buffer);
+    let (mut head, content) = buffer[start..].split_at_mut(HEAD_BYTES);
+    head.put_u32_le(u32::try_from(content.len()).expect("a frame is far below 4 GiB"));
+    head.put_u32_le(crc32c::crc32c(content));
 }
 
 /// Writes one frame at once.
@@ -161,14 +190,6 @@ pub(super) fn numbered(mut body: Bytes) -> io::Result<(u64, Bytes)> {
 /// A body of this protocol.
 pub(super) fn decode<M: prost::Message + Default>(body: Bytes) -> io::Result<M> {
     M::decode(body).map_err(|_| malformed("a message that cannot be decoded"))
-}
-
-/// Appends a Raft message to the body of a batch.
-pub(super) fn push_message(batch: &mut Vec<u8>, message: &Message) {
-    let bytes = message.encode();
-    let length = u32::try_from(bytes.len()).expect("a message is far below 4 GiB");
-    batch.extend_from_slice(&length.to_le_bytes());
-    batch.extend_from_slice(&bytes);
 }
 
 /// The Raft messages of a batch; all must be of member `from`.

@@ -1,10 +1,13 @@
 //! Who is there, and does he know the token: the first frames of every connection, on both sides.
 
 use super::frame::{self, CHALLENGE, HELLO, REFUSED, STRANGER_BYTES_MAX, WELCOME};
-use super::proof::{self, NONCE_BYTES};
+use super::proof::{NONCE_BYTES, Proof};
 use super::settings::{Settings, random};
+use prost::Message;
 use protocol::placement::internal::v1::peer_hello::Purpose;
-use protocol::placement::internal::v1::{PeerChallenge, PeerHello, PeerRefused, PeerWelcome};
+use protocol::placement::internal::v1::{
+    PeerChallenge, PeerHello, PeerProvenHello, PeerRefused, PeerWelcome,
+};
 use std::io;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -33,9 +36,17 @@ pub enum Refused {
     /// The other side says no.
     #[error("refused: {0}")]
     ByPeer(String),
-    /// This side says no.
+    /// This side says no to whoever answered.
     #[error("{0}")]
     ByUs(String),
+    /// This side says no to the node that connected, or who says that it is that node.
+    #[error("node {from}: {reason}")]
+    Visitor {
+        /// The node.
+        from: u64,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Connects in the name of this node. `to` is 0 for whoever answers.
@@ -49,7 +60,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let challenge: PeerChallenge = expect(stream, CHALLENGE).await?;
-    let mut hello = PeerHello {
+    let nonce = random::<NONCE_BYTES>()?;
+    let hello = PeerHello {
         protocol_min: PROTOCOL,
         protocol_max: PROTOCOL,
         cluster_id: settings.cluster_id,
@@ -59,15 +71,27 @@ where
         incarnation: settings.incarnation,
         boot: settings.boot,
         purpose: purpose.into(),
-        nonce: random::<NONCE_BYTES>()?.to_vec().into(),
-        proof: Default::default(),
+        nonce: nonce.to_vec().into(),
     };
-    hello.proof = proof::prove_connecting(&settings.token, &challenge, &hello).into();
-    frame::write(stream, HELLO, &hello).await?;
+    let hello = hello.encode_to_vec();
+    let proof = Proof::connecting(&challenge.nonce, &hello).make(&settings.token);
+    let proven = PeerProvenHello {
+        hello: hello.into(),
+        proof: proof.into(),
+    };
+    frame::write(stream, HELLO, &proven).await?;
     let welcome: PeerWelcome = expect(stream, WELCOME).await?;
-    if !proof::proves_accepting(&settings.token, &challenge, &hello, &welcome.proof) {
+    let proof = Proof::accepting(&nonce, &proven.hello, welcome.protocol);
+    if !proof.holds(&settings.token, &welcome.proof) {
         let reason = "whoever answers there does not know the cluster token";
         return Err(Refused::ByUs(reason.to_owned()));
+    }
+    if welcome.protocol != PROTOCOL {
+        let reason = format!(
+            "the member chose version {} of the peer protocol, which was not offered",
+            welcome.protocol
+        );
+        return Err(Refused::ByUs(reason));
     }
     Ok(())
 }
@@ -85,18 +109,28 @@ where
         nonce: random::<NONCE_BYTES>()?.to_vec().into(),
     };
     frame::write(stream, CHALLENGE, &challenge).await?;
-    let said: PeerHello = expect(stream, HELLO).await?;
-    match check(settings, &challenge, &said).and_then(|(hello, purpose)| {
+    let proven: PeerProvenHello = expect(stream, HELLO).await?;
+    let said: PeerHello = frame::decode(proven.hello.clone())?;
+    let is_proven =
+        Proof::connecting(&challenge.nonce, &proven.hello).holds(&settings.token, &proven.proof);
+    let checked = match is_proven {
+        true => check(settings, &said),
+        // A stranger learns nothing else.
+        false => Err("the cluster token is another one".to_owned()),
+    };
+    let admitted = checked.and_then(|(hello, purpose)| {
         // A node that joins is no member yet.
         if purpose != Purpose::Join {
             admit(&hello)?;
         }
         Ok((hello, purpose))
-    }) {
+    });
+    match admitted {
         Ok(accepted) => {
+            let proof = Proof::accepting(&said.nonce, &proven.hello, PROTOCOL);
             let welcome = PeerWelcome {
                 protocol: PROTOCOL,
-                proof: proof::prove_accepting(&settings.token, &challenge, &said).into(),
+                proof: proof.make(&settings.token).into(),
             };
             frame::write(stream, WELCOME, &welcome).await?;
             Ok(accepted)
@@ -106,20 +140,13 @@ where
                 reason: reason.clone(),
             };
             frame::write(stream, REFUSED, &refused).await?;
-            Err(Refused::ByUs(format!("node {}: {reason}", said.from)))
+            let from = said.from;
+            Err(Refused::Visitor { from, reason })
         }
     }
 }
 
-fn check(
-    settings: &Settings,
-    challenge: &PeerChallenge,
-    said: &PeerHello,
-) -> Result<(Hello, Purpose), String> {
-    // The token first: a stranger learns nothing else.
-    if !proof::proves_connecting(&settings.token, challenge, said) {
-        return Err("the cluster token is another one".to_owned());
-    }
+fn check(settings: &Settings, said: &PeerHello) -> Result<(Hello, Purpose), String> {
     if said.protocol_min > PROTOCOL || said.protocol_max < PROTOCOL {
         return Err(format!(
             "versions {} to {} of the peer protocol are not spoken here, {PROTOCOL} is",

@@ -2,7 +2,7 @@
 //! waits while there is no connection is worth nothing to Raft and is dropped.
 
 use super::LOG_TARGET;
-use super::frame::{self, BATCH_BYTES, MESSAGES};
+use super::frame::{self, BATCH_BYTES};
 use super::handshake::{self, Refused};
 use super::links::LinkState;
 use super::settings::Settings;
@@ -37,7 +37,8 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    messages: VecDeque<Message>,
+    /// Each with its encoded size.
+    messages: VecDeque<(Message, usize)>,
     bytes: usize,
     connected: bool,
     dropped: u64,
@@ -55,7 +56,7 @@ impl Queue {
             return false;
         }
         waiting.bytes += bytes;
-        waiting.messages.push_back(message);
+        waiting.messages.push_back((message, bytes));
         true
     }
 
@@ -79,18 +80,20 @@ impl Queue {
         };
     }
 
-    /// Takes a batch, encoded; waits for the first message. Cancel-safe.
-    async fn batch(&self, body: &mut Vec<u8>) {
+    /// Takes messages for one frame; waits for the first one. Cancel-safe.
+    async fn batch(&self, batch: &mut Vec<(Message, usize)>) {
         loop {
             {
                 let mut waiting = self.waiting.lock();
-                while body.len() < BATCH_BYTES
-                    && let Some(message) = waiting.messages.pop_front()
+                let mut batch_bytes = 0;
+                while batch_bytes < BATCH_BYTES
+                    && let Some((message, bytes)) = waiting.messages.pop_front()
                 {
-                    waiting.bytes -= message.encoded_len();
-                    frame::push_message(body, &message);
+                    waiting.bytes -= bytes;
+                    batch_bytes += bytes;
+                    batch.push((message, bytes));
                 }
-                if !body.is_empty() {
+                if !batch.is_empty() {
                     return;
                 }
             }
@@ -128,7 +131,7 @@ impl Link {
             self.queue.set_connected(false);
             let wait = match &ended {
                 Refused::Io(_) => pause,
-                Refused::ByPeer(_) | Refused::ByUs(_) => REFUSED_RETRY,
+                Refused::ByPeer(_) | Refused::ByUs(_) | Refused::Visitor { .. } => REFUSED_RETRY,
             };
             self.report(LinkState::Failed(ended.to_string()));
             pause = (pause * 2).min(RETRY_MAX);
@@ -178,13 +181,13 @@ impl Link {
     async fn send(&self, mut stream: TcpStream) -> io::Error {
         let (mut incoming, mut outgoing) = stream.split();
         let sending = async {
-            let mut body = Vec::new();
+            let mut batch = Vec::new();
             let mut buffer = BytesMut::new();
             loop {
-                body.clear();
+                self.queue.batch(&mut batch).await;
                 buffer.clear();
-                self.queue.batch(&mut body).await;
-                frame::put(&mut buffer, MESSAGES, &body);
+                frame::put_messages(&mut buffer, batch.iter());
+                batch.clear();
                 if let Err(error) = outgoing.write_all(&buffer).await {
                     return error;
                 }

@@ -8,10 +8,12 @@
 
 mod frame;
 mod handshake;
+mod incoming;
 mod join;
 mod link;
 mod links;
 mod proof;
+mod refusals;
 mod requests;
 mod server;
 mod settings;
@@ -33,6 +35,7 @@ use std::net::TcpListener;
 use std::pin::Pin;
 use std::sync::Arc;
 use storage::StateStore;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -61,6 +64,7 @@ pub trait Host: Send + Sync + 'static {
 /// The running transport.
 pub struct Transport {
     links: Arc<Links>,
+    members_changed: watch::Sender<()>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -88,24 +92,33 @@ impl Transport {
             tasks.clone(),
             stop.clone(),
         ));
+        let (members_changed, members_changes) = watch::channel(());
         let server = server::Server {
             settings,
             host,
             inbox,
             state,
+            members_changes,
             tasks: tasks.clone(),
             stop: stop.clone(),
         };
         tasks.spawn(server.run(listener));
         let sender = Sender::new(Arc::clone(&links));
-        let transport = Transport { links, tasks, stop };
+        let transport = Transport {
+            links,
+            members_changed,
+            tasks,
+            stop,
+        };
         Ok((transport, sender))
     }
 
-    /// The other members and where each is reached. Links to others end; a changed address takes effect with
-    /// the next connection, at once if there is none.
+    /// The other members and where each is reached. Links to others end, and so do connections of those whom the
+    /// host does not admit any more; a changed address takes effect with the next connection, at once if there is
+    /// none.
     pub fn set_members(&self, members: &BTreeMap<u64, String>) {
         self.links.set_members(members);
+        self.members_changed.send_replace(());
     }
 
     /// How each link is.

@@ -1,17 +1,17 @@
 //! The peer port: accepts, lets each peer prove itself, and takes what it came to bring.
 
 use super::frame::{self, ANSWER, FRAME_BYTES_MAX, JOIN, JOINED, MESSAGES, REQUEST};
-use super::handshake::{self, Hello};
+use super::handshake::{self, Hello, Refused};
+use super::incoming::Incoming;
 use super::link::{self, HANDSHAKE_TIME};
+use super::refusals::Refusals;
 use super::settings::Settings;
 use super::{Answer, Host, LOG_TARGET, snapshot};
 use bytes::{Bytes, BytesMut};
 use consensus::PeerHandle;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use parking_lot::Mutex;
 use protocol::placement::internal::v1::peer_hello::Purpose;
-use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,28 +19,26 @@ use std::time::Duration;
 use storage::StateStore;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Connections that have not proved themselves yet. A stranger can hold that many places for the time of a
-/// handshake, and no more memory than its longest frame each.
-const STRANGERS_MAX: usize = 64;
-/// Connections of members: three kinds from each of a few members, and what is left of broken ones.
-const MEMBERS_MAX: usize = 256;
 /// Pause after a failed accept, as of every listener.
 const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Requests of one member that are being answered; the next wait in its socket.
 const ANSWERING_MAX: usize = 16_384;
-/// Different refusals remembered, so that each is logged once.
-const REFUSALS_MAX: usize = 256;
+/// Nodes that may ask to join at once; the group changes by one at a time.
+const JOINING_MAX: usize = 8;
+/// Snapshots that may arrive at once: there is one state to put one in the place of.
+const SNAPSHOTS_MAX: usize = 1;
 
 pub(super) struct Server {
     pub(super) settings: Arc<Settings>,
     pub(super) host: Arc<dyn Host>,
     pub(super) inbox: PeerHandle,
     pub(super) state: StateStore,
+    pub(super) members_changes: watch::Receiver<()>,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
 }
@@ -51,10 +49,11 @@ struct Shared {
     host: Arc<dyn Host>,
     inbox: PeerHandle,
     state: StateStore,
-    strangers: Arc<Semaphore>,
-    members: Arc<Semaphore>,
-    /// The last refusal of each address.
-    refusals: Mutex<BTreeMap<IpAddr, String>>,
+    members_changes: watch::Receiver<()>,
+    incoming: Arc<Incoming>,
+    joining: Semaphore,
+    snapshots: Semaphore,
+    refusals: Refusals,
 }
 
 impl Server {
@@ -65,9 +64,11 @@ impl Server {
             host: self.host,
             inbox: self.inbox,
             state: self.state,
-            strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
-            members: Arc::new(Semaphore::new(MEMBERS_MAX)),
-            refusals: Mutex::default(),
+            members_changes: self.members_changes,
+            incoming: Arc::default(),
+            joining: Semaphore::new(JOINING_MAX),
+            snapshots: Semaphore::new(SNAPSHOTS_MAX),
+            refusals: Refusals::default(),
         });
         loop {
             let (stream, address) = tokio::select! {
@@ -94,53 +95,112 @@ impl Server {
 
 impl Shared {
     async fn serve(&self, mut stream: TcpStream, address: IpAddr) {
-        let greeted = {
-            // Without a place the connection is closed at once: its owner tries again.
-            let Ok(_place) = self.strangers.try_acquire() else {
-                return;
-            };
-            let greeting = async {
-                link::prepare(&stream, self.settings.dead_after)?;
-                let admit = |hello: &Hello| self.host.admit(hello);
-                handshake::accept(&mut stream, &self.settings, admit).await
-            };
-            timeout(HANDSHAKE_TIME, greeting).await
+        // From before the host is asked: a change meanwhile asks it again.
+        let mut members_changes = self.members_changes.clone();
+        members_changes.mark_unchanged();
+        let Some((hello, purpose)) = self.greet(&mut stream, address).await else {
+            return;
         };
-        let (hello, purpose) = match greeted {
-            Ok(Ok(greeted)) => greeted,
-            Ok(Err(refused)) => return self.refused(address, &refused.to_string()),
-            Err(_) => return self.refused(address, "the handshake took too long"),
-        };
-        self.refusals.lock().remove(&address);
-        let Ok(_place) = self.members.try_acquire() else {
-            return self.refused(address, "too many connections of members");
-        };
-        let ended = match purpose {
-            Purpose::Messages => self.messages(&mut stream, &hello).await,
-            Purpose::Requests => self.requests(&mut stream, &hello).await,
-            Purpose::Join => self.join(&mut stream).await,
-            Purpose::Snapshot => {
-                snapshot::receive(&mut stream, hello.from, &self.state, &self.inbox).await
+        let ended = tokio::select! {
+            ended = self.take(purpose, &mut stream, &hello) => ended,
+            reason = self.unwanted(purpose, &hello, &mut members_changes) => {
+                return self.refused(address, hello.from, &reason);
             }
-            // Refused by the handshake.
-            Purpose::Unspecified => Ok(()),
         };
         if let Err(error) = ended {
             log::debug!(target: LOG_TARGET, "a connection of node {}: {error}", hello.from);
         }
     }
 
-    /// Logs a refusal, unless it is the same as the last one of that address.
-    fn refused(&self, address: IpAddr, reason: &str) {
-        let mut refusals = self.refusals.lock();
-        if refusals.get(&address).is_some_and(|known| known == reason) {
-            return;
+    /// Lets a peer say and prove who it is; `None` if it is not let in.
+    async fn greet(&self, stream: &mut TcpStream, address: IpAddr) -> Option<(Hello, Purpose)> {
+        // Without a place the connection is closed at once: its owner tries again.
+        let _place = self.incoming.stranger(address)?;
+        let greeting = async {
+            link::prepare(stream, self.settings.dead_after)?;
+            let admit = |hello: &Hello| self.host.admit(hello);
+            handshake::accept(stream, &self.settings, admit).await
+        };
+        let refused = match timeout(HANDSHAKE_TIME, greeting).await {
+            Ok(Ok((hello, purpose))) => {
+                self.refusals.admitted(address, hello.from);
+                return Some((hello, purpose));
+            }
+            Ok(Err(refused)) => refused,
+            Err(_) => Refused::ByUs("the handshake took too long".to_owned()),
+        };
+        match refused {
+            Refused::Visitor { from, reason } => self.refused(address, from, &reason),
+            refused => self.refused(address, 0, &refused.to_string()),
         }
-        if refusals.len() >= REFUSALS_MAX {
-            refusals.clear();
+        None
+    }
+
+    fn refused(&self, address: IpAddr, from: u64, reason: &str) {
+        let line = self.refusals.refused(address, from, reason, Instant::now());
+        if let Some(line) = line {
+            log::warn!(target: LOG_TARGET, "{line}");
         }
-        log::warn!(target: LOG_TARGET, "a connection from {address} was refused: {reason}");
-        refusals.insert(address, reason.to_owned());
+    }
+
+    /// Takes what a member came to bring.
+    async fn take(
+        &self,
+        purpose: Purpose,
+        stream: &mut TcpStream,
+        hello: &Hello,
+    ) -> io::Result<()> {
+        match purpose {
+            Purpose::Messages => {
+                let place = self.incoming.member(hello.from, purpose);
+                tokio::select! {
+                    ended = self.messages(stream, hello) => ended,
+                    () = place.replaced() => Ok(()),
+                }
+            }
+            Purpose::Requests => {
+                let place = self.incoming.member(hello.from, purpose);
+                tokio::select! {
+                    ended = self.requests(stream, hello) => ended,
+                    () = place.replaced() => Ok(()),
+                }
+            }
+            Purpose::Join => {
+                let place = self.joining.try_acquire();
+                let _place = place.map_err(|_| io::Error::other("too many nodes ask to join"))?;
+                self.join(stream).await
+            }
+            Purpose::Snapshot => {
+                let Ok(_place) = self.snapshots.try_acquire() else {
+                    return snapshot::refuse(stream, "another snapshot is arriving").await;
+                };
+                snapshot::receive(stream, hello.from, &self.state, &self.inbox).await
+            }
+            // Refused by the handshake.
+            Purpose::Unspecified => Ok(()),
+        }
+    }
+
+    /// Waits until the host does not admit the member any more; says why.
+    async fn unwanted(
+        &self,
+        purpose: Purpose,
+        hello: &Hello,
+        members_changes: &mut watch::Receiver<()>,
+    ) -> String {
+        if purpose == Purpose::Join {
+            // It was not asked: this node is no member yet.
+            return std::future::pending().await;
+        }
+        loop {
+            if members_changes.changed().await.is_err() {
+                // The transport is gone, and this task with it.
+                std::future::pending::<()>().await;
+            }
+            if let Err(reason) = self.host.admit(hello) {
+                return reason;
+            }
+        }
     }
 
     async fn messages(&self, stream: &mut TcpStream, hello: &Hello) -> io::Result<()> {

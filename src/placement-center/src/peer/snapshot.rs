@@ -14,11 +14,13 @@ use protocol::placement::internal::v1::peer_hello::Purpose;
 use std::collections::BTreeMap;
 use std::io;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::{Snapshot, StagedSnapshot, StateStore};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::net::tcp::WriteHalf;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
@@ -28,6 +30,8 @@ const CHUNKS_AHEAD: usize = 4;
 const STALL_TIME: Duration = Duration::from_secs(30);
 /// What the receiver may take to verify, make durable and install the whole.
 const INSTALL_TIME: Duration = Duration::from_secs(300);
+/// What a sender may take to see an answer that comes before it has sent all, and to close.
+const CLOSE_TIME: Duration = Duration::from_secs(5);
 
 /// How far the transfers under way are: bytes sent and bytes in all, by receiver.
 #[derive(Debug, Default)]
@@ -100,9 +104,31 @@ impl Outgoing {
         let purpose = Purpose::Snapshot;
         let mut stream =
             link::connect(&self.address, &self.settings, self.node_id, purpose).await?;
+        let (mut incoming, mut outgoing) = stream.split();
+        let mut answer = pin!(frame::read(&mut incoming, FRAME_BYTES_MAX));
+        let (answer, bytes) = tokio::select! {
+            // The receiver may say no at any time, and says why.
+            answer = &mut answer => (answer?, 0),
+            sent = self.send_chunks(&mut outgoing) => {
+                let bytes = sent?;
+                let answer = timeout(INSTALL_TIME, answer).await;
+                (answer.map_err(|_| stalled())??, bytes)
+            }
+        };
+        let answer = answer.filter(|frame| frame.kind == TAKEN);
+        let answer = answer.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+        let taken: SnapshotTaken = frame::decode(answer.body)?;
+        match taken.refused.is_empty() {
+            true => Ok(bytes),
+            false => Err(SendError::NotTaken(taken.refused)),
+        }
+    }
+
+    /// Sends the message and the chunks; returns the bytes of these.
+    async fn send_chunks(self, outgoing: &mut WriteHalf<'_>) -> Result<u64, SendError> {
         let mut buffer = BytesMut::new();
         frame::put(&mut buffer, SNAPSHOT, &self.message.encode());
-        stream.write_all(&buffer).await?;
+        outgoing.write_all(&buffer).await?;
         let total = self.snapshot.bytes();
         let (chunks_tx, mut chunks_rx) = mpsc::channel(CHUNKS_AHEAD);
         let snapshot = self.snapshot;
@@ -120,20 +146,12 @@ impl Outgoing {
             pace.wait(chunk.len()).await;
             buffer.clear();
             frame::put(&mut buffer, CHUNK, &chunk);
-            let writing = timeout(STALL_TIME, stream.write_all(&buffer));
+            let writing = timeout(STALL_TIME, outgoing.write_all(&buffer));
             writing.await.map_err(|_| stalled())??;
             self.transfers.set(self.node_id, pace.bytes, total);
         }
         reading.await.map_err(io::Error::other)?;
-        let answer = timeout(INSTALL_TIME, frame::read(&mut stream, FRAME_BYTES_MAX));
-        let answer = answer.await.map_err(|_| stalled())??;
-        let answer = answer.filter(|frame| frame.kind == TAKEN);
-        let answer = answer.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-        let taken: SnapshotTaken = frame::decode(answer.body)?;
-        match taken.refused.is_empty() {
-            true => Ok(pace.bytes),
-            false => Err(SendError::NotTaken(taken.refused)),
-        }
+        Ok(pace.bytes)
     }
 }
 
@@ -191,7 +209,22 @@ pub(super) async fn receive(
     if !refused.is_empty() {
         log::warn!(target: super::LOG_TARGET, "a snapshot of node {from} was not taken: {refused}");
     }
-    frame::write(stream, TAKEN, &SnapshotTaken { refused }).await
+    answer(stream, refused).await
+}
+
+/// Tells a sender that its snapshot is not wanted now.
+pub(super) async fn refuse(stream: &mut TcpStream, reason: &str) -> io::Result<()> {
+    answer(stream, reason.to_owned()).await
+}
+
+/// Answers, and waits until the sender has closed: closed earlier, over chunks not read, the connection would be
+/// reset, and the answer lost.
+async fn answer(stream: &mut TcpStream, refused: String) -> io::Result<()> {
+    frame::write(stream, TAKEN, &SnapshotTaken { refused }).await?;
+    stream.shutdown().await?;
+    let mut sink = tokio::io::sink();
+    let closed = timeout(CLOSE_TIME, tokio::io::copy(stream, &mut sink));
+    closed.await.map_err(|_| stalled())?.map(drop)
 }
 
 enum StageError {
