@@ -67,6 +67,7 @@ pub(crate) fn check_snapshot(
     }
     check_addresses(message, receiver)?;
     check_term(message, MessageType::MsgSnapshot, receiver)?;
+    check_leader(message, receiver)?;
     if !message.entries.is_empty() {
         return Err(StepError::Entries);
     }
@@ -152,8 +153,20 @@ fn check_term(message: &Message, kind: MessageType, receiver: Receiver) -> Resul
     Ok(())
 }
 
+/// A term has one leader; raft-rs would follow whoever else says that it leads.
+fn check_leader(message: &Message, receiver: Receiver) -> Result<(), StepError> {
+    let is_led = receiver.leader != 0 && message.term == receiver.term;
+    match is_led && message.from != receiver.leader {
+        true => Err(StepError::Sender(message.from)),
+        false => Ok(()),
+    }
+}
+
 fn check_kind(message: &Message, kind: MessageType, receiver: Receiver) -> Result<(), StepError> {
     use MessageType as Kind;
+    if matches!(kind, Kind::MsgAppend | Kind::MsgHeartbeat) {
+        check_leader(message, receiver)?;
+    }
     match kind {
         Kind::MsgAppend => return check_entries(message),
         Kind::MsgReadIndex | Kind::MsgReadIndexResp => {

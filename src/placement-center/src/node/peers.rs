@@ -168,6 +168,31 @@ pub(super) async fn follow_members(
     }
 }
 
+/// Watches the tasks of the transport until stopped.
+///
+/// # Errors
+/// When one of them panicked.
+pub(super) async fn watch_transport(
+    requester: Requester,
+    stop: CancellationToken,
+) -> Result<(), TransportFailed> {
+    let failed = async {
+        match requester.transport() {
+            Some(transport) => transport.failed().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        () = failed => Err(TransportFailed),
+    }
+}
+
+/// A connection to another member is gone for good.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a task of the connections to other members panicked; the log has its text")]
+pub(super) struct TransportFailed;
+
 /// This node is no member any more.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error(

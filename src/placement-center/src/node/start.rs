@@ -3,7 +3,7 @@
 use super::announce::announce;
 use super::error::StartError;
 use super::founding::{self, Founding};
-use super::peers::{LateSender, NodeHost, Requester, follow_members};
+use super::peers::{LateSender, NodeHost, Requester, follow_members, watch_transport};
 use super::promotion::promote;
 use super::tasks::Tasks;
 use super::{Addresses, Listeners, Node};
@@ -125,6 +125,8 @@ fn serve(
         stop.clone(),
     );
     tasks.spawn("members", following);
+    let watching = watch_transport(requester.clone(), stop.clone());
+    tasks.spawn("peer connections", watching);
     let announcing = announce(Arc::clone(&context), record, stop.clone());
     tasks.spawn("announcement", announcing);
     let promoting = promote(opened.handle.clone(), members, stop.clone());

@@ -5,6 +5,7 @@ use super::LOG_TARGET;
 use super::frame::{self, BATCH_BYTES};
 use super::handshake::{self, Refused};
 use super::links::LinkState;
+use super::pause::Pause;
 use super::settings::Settings;
 use bytes::BytesMut;
 use consensus::{Message, PeerHandle};
@@ -17,17 +18,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// A peer that has not said who it is by then is let go.
 pub(super) const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
-/// First pause after a connection that failed, doubled up to the second.
-const RETRY_MIN: Duration = Duration::from_millis(50);
-const RETRY_MAX: Duration = Duration::from_secs(1);
-/// Pause after a peer said no: a person has to do something first.
-const REFUSED_RETRY: Duration = Duration::from_secs(5);
-
 /// Messages that wait for one member, bounded by bytes.
 #[derive(Default)]
 pub(super) struct Queue {
@@ -116,25 +111,24 @@ pub(super) struct Link {
 impl Link {
     /// Works until told to stop.
     pub(super) async fn run(mut self) {
-        let mut pause = RETRY_MIN;
+        let mut pause = Pause::new(self.settings.node_id, self.node_id);
         let stop = self.stop.clone();
         loop {
+            let mut connected_at = None;
             let ended = tokio::select! {
                 () = stop.cancelled() => return,
-                ended = self.connect_and_send() => ended,
+                ended = self.connect_and_send(&mut connected_at) => ended,
             };
-            let was_connected = *self.state.borrow() == LinkState::Connected;
-            if was_connected {
-                pause = RETRY_MIN;
+            if let Some(connected_at) = connected_at {
+                pause.connected(Instant::now().duration_since(connected_at));
                 self.inbox.unreachable(self.node_id);
             }
             self.queue.set_connected(false);
             let wait = match &ended {
-                Refused::Io(_) => pause,
-                Refused::ByPeer(_) | Refused::ByUs(_) | Refused::Visitor { .. } => REFUSED_RETRY,
+                Refused::Io(_) => pause.failed(),
+                Refused::ByPeer(_) | Refused::ByUs(_) | Refused::Visitor { .. } => pause.refused(),
             };
             self.report(LinkState::Failed(ended.to_string()));
-            pause = (pause * 2).min(RETRY_MAX);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(wait) => {}
@@ -164,11 +158,12 @@ impl Link {
         });
     }
 
-    async fn connect_and_send(&mut self) -> Refused {
+    async fn connect_and_send(&mut self, connected_at: &mut Option<Instant>) -> Refused {
         let address = self.address.borrow_and_update().clone();
         let purpose = Purpose::Messages;
         match connect(&address, &self.settings, self.node_id, purpose).await {
             Ok(stream) => {
+                *connected_at = Some(Instant::now());
                 self.queue.set_connected(true);
                 self.report(LinkState::Connected);
                 self.send(stream).await.into()

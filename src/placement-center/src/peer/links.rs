@@ -6,8 +6,10 @@ use super::settings::Settings;
 use super::snapshot::{Outgoing, Transfers};
 use bytes::Bytes;
 use consensus::{Message, PeerHandle};
+use futures::FutureExt;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use storage::Snapshot;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -60,6 +62,7 @@ pub(super) struct Links {
     inbox: PeerHandle,
     tasks: TaskTracker,
     stop: CancellationToken,
+    failed: CancellationToken,
     entries: Mutex<BTreeMap<u64, Entry>>,
     transfers: Arc<Transfers>,
 }
@@ -76,6 +79,7 @@ impl Links {
             inbox,
             tasks,
             stop,
+            failed: CancellationToken::new(),
             entries: Mutex::default(),
             transfers: Arc::default(),
         }
@@ -127,8 +131,8 @@ impl Links {
             calls_rx,
             stop: stop.clone(),
         };
-        self.tasks.spawn(link.run());
-        self.tasks.spawn(requests.run());
+        self.spawn(link.run());
+        self.spawn(requests.run());
         Entry {
             queue,
             calls_tx,
@@ -136,6 +140,22 @@ impl Links {
             state: state_rx,
             stop,
         }
+    }
+
+    /// Runs a task whose panic is the end of the transport: a member that nobody speaks to any more, and nobody
+    /// knows why, is worse.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let failed = self.failed.clone();
+        self.tasks.spawn(async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                failed.cancel();
+            }
+        });
+    }
+
+    /// Resolves when such a task has panicked. Cancel-safe.
+    pub(super) async fn failed(&self) {
+        self.failed.cancelled().await;
     }
 
     pub(super) fn status(&self) -> Vec<LinkStatus> {
@@ -227,25 +247,34 @@ impl Sender {
     pub fn send_all(&self, messages: Vec<Message>) {
         let entries = self.links.entries.lock();
         let bytes_max = self.links.settings.queue_bytes_max;
-        let mut previous = None;
+        // Messages come grouped by receiver; each group wakes its link once, and is reported lost once.
+        let mut group = None;
         for message in messages {
             let to = message.to();
             let Some(entry) = entries.get(&to) else {
                 continue;
             };
-            if !entry.queue.push(message, bytes_max) {
-                self.links.inbox.unreachable(to);
-            }
-            // Messages come grouped by receiver; each group wakes its link once.
-            if previous != Some(to) {
-                if let Some(previous) = previous.and_then(|id| entries.get(&id)) {
-                    previous.queue.wake();
+            let mut lost = match group.take() {
+                Some((id, lost)) if id == to => lost,
+                former => {
+                    self.finish(&entries, former);
+                    false
                 }
-                previous = Some(to);
-            }
+            };
+            lost |= !entry.queue.push(message, bytes_max);
+            group = Some((to, lost));
         }
-        if let Some(last) = previous.and_then(|id| entries.get(&id)) {
-            last.queue.wake();
+        self.finish(&entries, group);
+    }
+
+    /// Ends a group of messages to one receiver, some of which may be lost.
+    fn finish(&self, entries: &BTreeMap<u64, Entry>, group: Option<(u64, bool)>) {
+        let Some((to, lost)) = group else { return };
+        if let Some(entry) = entries.get(&to) {
+            entry.queue.wake();
+        }
+        if lost {
+            self.links.inbox.unreachable(to);
         }
     }
 }

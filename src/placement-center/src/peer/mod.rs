@@ -12,6 +12,7 @@ mod incoming;
 mod join;
 mod link;
 mod links;
+mod pause;
 mod proof;
 mod refusals;
 mod requests;
@@ -70,8 +71,8 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Accepts peers on `listener`, stages their snapshots beside `state`, and connects to those that [`Transport::set_members`] names. Must be
-    /// called on a tokio runtime.
+    /// Accepts peers on `listener`, stages their snapshots beside `state`, and connects to those that
+    /// [`Transport::set_members`] names. Must be called on a tokio runtime.
     ///
     /// # Errors
     /// When the listener cannot be used.
@@ -102,7 +103,7 @@ impl Transport {
             tasks: tasks.clone(),
             stop: stop.clone(),
         };
-        tasks.spawn(server.run(listener));
+        links.spawn(server.run(listener));
         let sender = Sender::new(Arc::clone(&links));
         let transport = Transport {
             links,
@@ -134,6 +135,12 @@ impl Transport {
         request: Bytes,
     ) -> tokio::sync::oneshot::Receiver<Result<Bytes, RequestError>> {
         self.links.request(to, request)
+    }
+
+    /// Resolves when the task of a link or of the listener has panicked: a bug, after which this node must not go on half connected.
+    /// Cancel-safe.
+    pub async fn failed(&self) {
+        self.links.failed().await;
     }
 
     /// Ends all connections and waits until every task is gone.

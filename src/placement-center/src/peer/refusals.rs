@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn each_peer_and_reason_is_logged_once_until_the_peer_is_let_in() {
         let (refusals, now) = (Refusals::default(), Instant::now());
-        let refused = |from, reason: &str| refused(from, reason, now);
+        let refused = |from, reason: &str| refusals.refused(HOME, from, reason, now);
         let line = refused(2, "another token").unwrap();
         assert!(line.contains("node 2") && line.contains("another token"));
         for _ in 0..3 {

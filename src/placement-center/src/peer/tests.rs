@@ -5,24 +5,33 @@ use super::*;
 use crate::config::ClusterToken;
 use consensus::{Message, PeerInbox, peer_channel};
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+mod fuzz;
+mod hostile;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Echoes requests behind the number of who asked; admits all but one.
+/// Echoes requests behind the number of who asked; admits all but those that were removed.
 #[derive(Default)]
 struct Echo {
     seen: Mutex<Vec<Bytes>>,
+    removed: Mutex<BTreeSet<u64>>,
+    /// How often it was asked to admit somebody.
+    asked: AtomicU64,
 }
 
 impl Host for Echo {
     fn admit(&self, hello: &Hello) -> Result<(), String> {
-        match hello.from {
-            9 => Err("node 9 was removed".to_owned()),
-            _ => Ok(()),
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        match self.removed.lock().contains(&hello.from) {
+            true => Err(format!("node {} was removed", hello.from)),
+            false => Ok(()),
         }
     }
 
@@ -192,6 +201,7 @@ async fn requests_arrive_in_the_order_of_the_calls() {
 /// How a link to node 2 fails when node 1 says this of itself.
 async fn refusal(settings_of_one: Settings) -> String {
     let (one, mut two) = (end(settings_of_one), end(settings(2)));
+    two.host.removed.lock().insert(9);
     one.knows(2, &two);
     one.link_is(|state| matches!(state, LinkState::Failed(_)))
         .await;
@@ -253,7 +263,7 @@ async fn strangers_are_let_go_and_members_served_meanwhile() {
         strangers.push(stranger);
     }
     let mut huge = TcpStream::connect(&two.address).await.expect("it listens");
-    huge.write_all(&u32::MAX.to_le_bytes()).await.expect("sent");
+    huge.write_all(&[0xff; 8]).await.expect("sent");
     one.knows(2, &two);
     one.link_is(|state| *state == LinkState::Connected).await;
     one.sender.send_all(vec![heartbeat(1, 2, 1)]);
@@ -299,11 +309,21 @@ async fn frames_are_read_whole_or_refused() {
         assert!(frame::read(&mut stream, 100).await.is_err(), "cut at {cut}");
     }
     for length in [0_u32, 101, u32::MAX] {
-        let bytes = length.to_le_bytes();
-        let mut stream = &bytes[..];
-        assert!(
-            frame::read(&mut stream, 100).await.is_err(),
-            "length {length}"
-        );
+        let bytes = [&length.to_le_bytes()[..], &[0; 200]].concat();
+        let read = frame::read(&mut &bytes[..], 100).await;
+        let error = read.expect_err("no frame").to_string();
+        assert!(error.contains("impossible length"), "{length}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_frame_is_refused() {
+    let mut whole = bytes::BytesMut::new();
+    frame::put_numbered(&mut whole, frame::REQUEST, 7, b"what was asked");
+    for bit in 0..whole.len() * 8 {
+        let mut bytes = whole.to_vec();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let read = frame::read(&mut &bytes[..], 100).await;
+        assert!(read.is_err(), "bit {bit}: {read:?}");
     }
 }

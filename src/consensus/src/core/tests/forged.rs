@@ -139,6 +139,32 @@ fn a_response_of_a_stranger_is_refused() {
     );
 }
 
+#[test]
+fn a_term_has_one_leader() {
+    let mut cluster = Cluster::led_by_one();
+    let leader = &cluster.member(1).core;
+    let (term, last_index, committed) =
+        (leader.term(), leader.last_index(), leader.committed_index());
+    let from_three = |kind, change: &dyn Fn(&mut RaftMessage)| {
+        message(kind, |m| {
+            (m.from, m.to, m.term) = (3, 2, term);
+            change(m);
+        })
+    };
+    let append = from_three(MessageType::MsgAppend, &|m| {
+        (m.index, m.log_term) = (last_index, term);
+        m.entries = vec![entry(last_index + 1, term)];
+        m.commit = last_index + 1;
+    });
+    let heartbeat = from_three(MessageType::MsgHeartbeat, &|m| m.commit = committed);
+    for forgery in [append, heartbeat] {
+        let follower = &mut cluster.member(2).core;
+        assert_eq!(follower.step(forgery), Err(StepError::Sender(3)));
+        assert_eq!(follower.leader(), Some(1));
+        assert_eq!(follower.last_index(), last_index);
+    }
+}
+
 prop_compose! {
     fn any_entry()(entry_type in 0..4_i32, term in 0..4_u64, index in 0..8_u64, data in prop::collection::vec(any::<u8>(), 0..30)) -> Entry {
         Entry { entry_type, term, index, data, ..Entry::default() }
