@@ -79,11 +79,29 @@ pub enum Count {
     TicksOffRate,
     /// Jumps of a wall clock.
     WallClockJumps,
+    /// Changes of membership that took effect.
+    MembersChanged,
+    /// Changes through a joint membership.
+    JointChanges,
+    /// Nodes that joined as learners.
+    LearnersAdded,
+    /// Learners that became voters.
+    Promotions,
+    /// Members that left.
+    Removals,
+    /// Leaders asked to hand leadership over.
+    Transfers,
+    /// Crashes when a change of membership was handed out or applied.
+    CrashAtChange,
+    /// Disks replaced by empty ones.
+    Wiped,
+    /// Messages of a node with an empty disk under an old id, refused.
+    WipedRefused,
 }
 
 impl Count {
     /// All of them.
-    pub const ALL: [Count; 36] = [
+    pub const ALL: [Count; 45] = [
         Count::Events,
         Count::Elections,
         Count::Committed,
@@ -120,6 +138,15 @@ impl Count {
         Count::Paused,
         Count::TicksOffRate,
         Count::WallClockJumps,
+        Count::MembersChanged,
+        Count::JointChanges,
+        Count::LearnersAdded,
+        Count::Promotions,
+        Count::Removals,
+        Count::Transfers,
+        Count::CrashAtChange,
+        Count::Wiped,
+        Count::WipedRefused,
     ];
 }
 

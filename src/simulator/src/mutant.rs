@@ -32,11 +32,15 @@ pub enum Mutant {
     SessionNotWaited,
     /// Proposals carry the wall clock as it is, though the log has seen later stamps.
     StampNotRaised,
+    /// A change of membership is not stored with the state.
+    MembershipNotStored,
+    /// A node whose disk was replaced takes part under its old id.
+    WipedAdmitted,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 14] = [
+    pub const ALL: [Mutant; 16] = [
         Mutant::VoteNotSynced,
         Mutant::LazySync,
         Mutant::AckBeforePersist,
@@ -51,5 +55,7 @@ impl Mutant {
         Mutant::ReadBeforeApplied,
         Mutant::SessionNotWaited,
         Mutant::StampNotRaised,
+        Mutant::MembershipNotStored,
+        Mutant::WipedAdmitted,
     ];
 }

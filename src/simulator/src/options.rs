@@ -29,10 +29,16 @@ pub enum Fault {
     Pause,
     /// The wall clock of a node jumps.
     WallClock,
+    /// Somebody changes the membership.
+    Members,
+    /// Somebody moves leadership.
+    Transfer,
+    /// The disk of a node is replaced by an empty one.
+    Wipe,
 }
 
 impl Fault {
-    const ALL: [Fault; 11] = [
+    const ALL: [Fault; 14] = [
         Fault::Partition,
         Fault::Clog,
         Fault::Crash,
@@ -44,6 +50,9 @@ impl Fault {
         Fault::DiskFull,
         Fault::Pause,
         Fault::WallClock,
+        Fault::Members,
+        Fault::Transfer,
+        Fault::Wipe,
     ];
 }
 
@@ -78,8 +87,10 @@ pub struct DiskOptions {
 /// Everything a seed decides before it starts.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Voting members.
+    /// Founding voters.
     pub voters: usize,
+    /// Nodes that may join later.
+    pub spares: usize,
     /// Clients, each with one request at a time.
     pub clients: usize,
     /// Mean time between an answer and the next request of a client.
@@ -100,6 +111,8 @@ pub struct Options {
     pub tick_rate_off_per_mille: u64,
     /// Votes after which the voter crashes, in a thousand.
     pub crash_after_vote_per_mille: u64,
+    /// Membership entries whose handing out or application a node does not survive, in a thousand.
+    pub crash_at_change_per_mille: u64,
     /// Restarts during which a node crashes again, in a thousand.
     pub crash_during_start_per_mille: u64,
     /// The faults, with the mean time between two of a kind.
@@ -131,8 +144,11 @@ impl Options {
         };
         let vote = *dice.pick(&[100, 300, 600]);
         let start = *dice.pick(&[50, 200]);
+        let change = *dice.pick(&[50, 200]);
+        let spares = dice.between(1, 2);
         Options {
             voters: if dice.chance(150) { 5 } else { 3 },
+            spares: usize::try_from(some(dice, 500, spares)).unwrap_or(0),
             clients: usize::try_from(dice.between(2, 8)).unwrap_or(2),
             think_mean: *dice.pick(&[50 * MILLI, 100 * MILLI, 400 * MILLI]),
             keys: *dice.pick(&[2, 8, 30]),
@@ -143,6 +159,7 @@ impl Options {
             retention_entries: *dice.pick(&[1, 20, 1_000]),
             tick_rate_off_per_mille: some(dice, 300, 100),
             crash_after_vote_per_mille: some(dice, 300, vote),
+            crash_at_change_per_mille: some(dice, 300, change),
             crash_during_start_per_mille: some(dice, 300, start),
             faults: Self::draw_faults(dice),
         }
@@ -154,6 +171,7 @@ impl Options {
         for fault in Fault::ALL {
             let mean = match fault {
                 Fault::PowerEverywhere => dice.between(15, 40),
+                Fault::Members => dice.between(1, 8),
                 Fault::WallClock | Fault::DiskFull => dice.between(5, 30),
                 _ => dice.between(2, 20),
             };
@@ -161,6 +179,15 @@ impl Options {
                 faults.push((fault, mean * SECOND));
             }
         }
+        // A cluster that shrinks and loses a disk may rightly lose its quorum: one or the other.
+        if faults.iter().any(|(fault, _)| *fault == Fault::Members) {
+            faults.retain(|(fault, _)| *fault != Fault::Wipe);
+        }
         faults
+    }
+
+    /// All nodes there may ever be.
+    pub fn nodes(&self) -> usize {
+        self.voters + self.spares
     }
 }

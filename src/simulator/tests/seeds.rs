@@ -26,6 +26,7 @@ fn run_share(next: &AtomicU64, end: u64, met: &Mutex<Counters>) -> Vec<String> {
         let outcome = simulate(&Plan::new(seed));
         if let Some(violation) = outcome.violation {
             let (at, options) = (outcome.elapsed, outcome.options);
+            println!("seed {seed} at {at} us: {violation:.600}");
             broken.push(format!("seed {seed} at {at} us: {violation}\n{options:#?}"));
         }
         met.lock()

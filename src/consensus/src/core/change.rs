@@ -59,7 +59,10 @@ impl Core {
         if let Err(ProposalRefused::NotLeader { leader }) = self.refuse_unless_leader() {
             return Err(ChangeRefused::NotLeader { leader });
         }
-        if self.raw.raft.has_pending_conf() || !self.conf_state.voters_outgoing.is_empty() {
+        let pending = self.raw.raft.has_pending_conf();
+        #[cfg(feature = "mutants")]
+        let pending = super::mutation::still_pending(pending);
+        if pending || !self.conf_state.voters_outgoing.is_empty() {
             return Err(ChangeRefused::Pending);
         }
         let mut voters: BTreeSet<u64> = self.conf_state.voters.iter().copied().collect();

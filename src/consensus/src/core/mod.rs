@@ -257,7 +257,10 @@ impl Core {
         context: &[u8],
     ) -> Result<Position, ProposalRefused> {
         self.refuse_unless_leader()?;
-        if self.raw.raft.has_pending_conf() {
+        let pending = self.raw.raft.has_pending_conf();
+        #[cfg(feature = "mutants")]
+        let pending = mutation::still_pending(pending);
+        if pending {
             return Err(ProposalRefused::ChangePending);
         }
         let change = ready::conf_change(changes, context);

@@ -27,11 +27,15 @@ pub enum Mutation {
     BoundaryForgotten,
     /// A node that does not lead hands proposals to raft-rs, which forwards them.
     ProposalForwarded,
+    /// A committed change of membership takes effect twice.
+    MembershipTwice,
+    /// A change of membership is proposed while another may be pending.
+    PendingChangeAllowed,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Mutation; 9] = [
+    pub const ALL: [Mutation; 11] = [
         Mutation::ReadContextReused,
         Mutation::ReadAnswerUnchecked,
         Mutation::ReadByLease,
@@ -41,6 +45,8 @@ impl Mutation {
         Mutation::PromiseBeforePersist,
         Mutation::EntriesOffByOne,
         Mutation::ProposalForwarded,
+        Mutation::MembershipTwice,
+        Mutation::PendingChangeAllowed,
     ];
 }
 
@@ -64,6 +70,11 @@ pub(super) fn released_early(effects: &mut Effects, messages: Vec<Message>) -> V
         return Vec::new();
     }
     messages
+}
+
+/// Whether another change of membership counts as pending.
+pub(super) fn still_pending(pending: bool) -> bool {
+    pending && !is_planted(Mutation::PendingChangeAllowed)
 }
 
 /// Where a read of `low..high` begins.

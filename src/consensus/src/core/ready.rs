@@ -212,6 +212,12 @@ impl Core {
     fn change_membership(&mut self, entry: &Entry) -> (Option<Bytes>, Bytes) {
         let data = entry.data.as_slice();
         let mut context = Vec::new();
+        #[cfg(feature = "mutants")]
+        if mutation::is_planted(mutation::Mutation::MembershipTwice)
+            && let Ok(change) = ConfChangeV2::decode(data)
+        {
+            let _ = self.raw.apply_conf_change(&change);
+        }
         let applied = if entry.entry_type == EntryType::EntryConfChange as i32 {
             ConfChange::decode(data).map(|change| self.raw.apply_conf_change(&change))
         } else {

@@ -2,16 +2,16 @@
 //! other node and every answer is checked.
 
 use super::{Checker, Scene};
-use crate::counters::Count;
+use crate::counters::{Count, Counters};
 use crate::model::Model;
 use crate::ops::OpId;
 use crate::trace::digest;
 use crate::workload::Request;
-use consensus::core::{Committed, Core, Position};
+use consensus::core::{Committed, CommittedKind, Core, Position};
 use consensus::payload;
 use consensus::simulation::chain_hash;
 use placement_center::machine::Reply;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use storage::Applied;
 
 /// One committed entry.
@@ -31,18 +31,56 @@ pub(super) struct Proposed {
     ops: Vec<OpId>,
 }
 
+/// A membership, from the entry on that brought it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Members {
+    pub(super) index: u64,
+    pub(crate) voters: Vec<u64>,
+    pub(crate) outgoing: Vec<u64>,
+    pub(crate) learners: Vec<u64>,
+}
+
+impl Members {
+    /// Index of the entry that brought it.
+    pub(crate) fn since(&self) -> u64 {
+        self.index
+    }
+
+    /// Whether it is a member of any kind.
+    pub(crate) fn contains(&self, id: u64) -> bool {
+        let voters = self.voters.iter().chain(&self.outgoing);
+        voters.chain(&self.learners).any(|member| *member == id)
+    }
+}
+
+/// Memberships an entry may have been committed under: a new leader may not have applied the newest one,
+/// and no change is made before the one before it is applied by whoever makes it.
+const MEMBERSHIPS_BEHIND: usize = 3;
+
 /// The entries from 1 on.
 pub(super) struct CommittedLog {
     entries: Vec<Entry>,
+    /// Never empty; the founding one first.
+    pub(super) members: Vec<Members>,
+    /// Where a change of membership was proposed.
+    pub(super) changes: BTreeSet<(u64, u64)>,
     pub(super) proposed: BTreeMap<(u64, u64), Proposed>,
     pub(super) model: Model,
     stamp: u64,
 }
 
 impl CommittedLog {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(founders: Vec<u64>) -> Self {
+        let founding = Members {
+            index: 0,
+            voters: founders,
+            outgoing: Vec::new(),
+            learners: Vec::new(),
+        };
         CommittedLog {
             entries: Vec::new(),
+            members: vec![founding],
+            changes: BTreeSet::new(),
             proposed: BTreeMap::new(),
             model: Model::new(),
             stamp: 0,
@@ -94,6 +132,7 @@ impl Checker {
             self.require(same, "what is committed stays", || {
                 format!("node {} has another entry at {position:?}", core.node_id())
             });
+            self.check_members(core, committed);
             return;
         }
         let next = self.committed.last() + 1;
@@ -104,22 +143,113 @@ impl Checker {
             return;
         }
         scene.counters.add(Count::Committed);
-        self.check_quorum(core, position);
+        self.check_quorum(position);
         self.check_stamp(committed);
+        self.note_members(committed, scene.counters);
         self.replay(core, committed, scene);
     }
 
-    fn check_quorum(&mut self, core: &Core, position: Position) {
-        let voters = core.voters();
-        let holders = voters
-            .iter()
-            .filter_map(|id| usize::try_from(*id - 1).ok())
-            .filter(|node| self.is_durable(*node, position.index, Some(position.term)))
-            .count();
-        let enough = holders > voters.len() / 2;
+    fn check_quorum(&mut self, position: Position) {
+        let holds = |id: &u64| {
+            usize::try_from(*id - 1)
+                .is_ok_and(|node| self.is_durable(node, position.index, Some(position.term)))
+        };
+        let majority = |voters: &[u64]| {
+            voters.is_empty() || voters.iter().filter(|id| holds(id)).count() > voters.len() / 2
+        };
+        let newest = self.committed.members.iter().rev();
+        let enough = newest
+            .take(MEMBERSHIPS_BEHIND)
+            .any(|members| majority(&members.voters) && majority(&members.outgoing));
+        let members = self.members().clone();
         self.require(enough, "what is committed is durable on a quorum", || {
-            format!("{position:?} is durable on {holders} of {voters:?}")
+            format!("{position:?} of {members:?}")
         });
+    }
+
+    /// The newest membership.
+    pub(crate) fn members(&self) -> &Members {
+        self.committed
+            .members
+            .last()
+            .expect("the founding membership is never removed")
+    }
+
+    /// Whether it is, or ever was, a member.
+    pub(crate) fn was_member(&self, id: u64) -> bool {
+        let mut all = self.committed.members.iter();
+        all.any(|members| members.contains(id))
+    }
+
+    /// A leader appended a change of membership.
+    pub(crate) fn proposed_change(&mut self, position: Position) {
+        let place = (position.index, position.term);
+        self.committed.changes.insert(place);
+    }
+
+    /// Learns of a change that takes effect with a new entry.
+    fn note_members(&mut self, committed: &Committed, counters: &mut Counters) {
+        let position = committed.position;
+        let place = (position.index, position.term);
+        let CommittedKind::Membership { conf_state, .. } = &committed.kind else {
+            let swallowed = self.committed.changes.contains(&place);
+            self.require(
+                !swallowed,
+                "a change of membership is not swallowed",
+                || format!("{position:?}"),
+            );
+            return;
+        };
+        if conf_state.is_none() {
+            return;
+        }
+        let Some(new) = members_of(committed) else {
+            return;
+        };
+        let old = self.members();
+        counters.add(Count::MembersChanged);
+        if !new.outgoing.is_empty() {
+            counters.add(Count::JointChanges);
+        }
+        let added = new.learners.iter().filter(|id| !old.contains(**id)).count();
+        let promoted = new
+            .voters
+            .iter()
+            .filter(|id| old.learners.contains(id))
+            .count();
+        let all = [&old.voters, &old.outgoing, &old.learners];
+        let gone = all
+            .into_iter()
+            .flatten()
+            .filter(|id| !new.contains(**id))
+            .count();
+        for (count, times) in [
+            (Count::LearnersAdded, added),
+            (Count::Promotions, promoted),
+            (Count::Removals, gone),
+        ] {
+            (0..times).for_each(|_| counters.add(count));
+        }
+        self.committed.members.push(new);
+    }
+
+    /// A change takes effect alike on every node.
+    fn check_members(&mut self, core: &Core, committed: &Committed) {
+        let index = committed.position.index;
+        let expected = self
+            .committed
+            .members
+            .iter()
+            .rev()
+            .take_while(|members| members.index >= index)
+            .find(|members| members.index == index);
+        let found = members_of(committed);
+        if expected != found.as_ref() {
+            let expected = expected.cloned();
+            self.fail("a change of membership is the same everywhere", || {
+                format!("node {}: {found:?}, not {expected:?}", core.node_id())
+            });
+        }
     }
 
     fn check_stamp(&mut self, committed: &Committed) {
@@ -188,4 +318,26 @@ impl Checker {
             format!("node {id} at {applied:?}")
         });
     }
+}
+
+/// The membership an entry brings; `None` if it changes nothing.
+fn members_of(committed: &Committed) -> Option<Members> {
+    let CommittedKind::Membership {
+        conf_state: Some(_),
+        membership,
+    } = &committed.kind
+    else {
+        return None;
+    };
+    let sorted = |ids: &[u64]| {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids
+    };
+    Some(Members {
+        index: committed.position.index,
+        voters: sorted(&membership.voters),
+        outgoing: sorted(&membership.outgoing),
+        learners: sorted(&membership.learners),
+    })
 }

@@ -33,6 +33,8 @@ impl fmt::Display for Violation {
 pub(crate) struct Checker {
     violation: Option<Violation>,
     disks: Vec<MemoryDisk>,
+    /// The disk that was replaced: what it held counted when it was committed.
+    lost: Option<(usize, MemoryDisk)>,
     nodes: Vec<NodeRecord>,
     /// Who led each term.
     leaders: BTreeMap<u64, u64>,
@@ -46,18 +48,27 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    pub(crate) fn new(disks: Vec<MemoryDisk>) -> Self {
+    pub(crate) fn new(disks: Vec<MemoryDisk>, founders: usize) -> Self {
         let nodes = disks.iter().map(|_| NodeRecord::default()).collect();
         Checker {
             violation: None,
             disks,
+            lost: None,
             nodes,
             leaders: BTreeMap::new(),
             votes: BTreeMap::new(),
             appended: BTreeMap::new(),
-            committed: CommittedLog::new(),
+            committed: CommittedLog::new((1..=founders as u64).collect()),
             floor: 0,
         }
+    }
+
+    /// A node lost its disk and has a new one. What it promised is forgotten; whoever admits it again
+    /// must answer for that.
+    pub(crate) fn wiped(&mut self, node: usize, disk: MemoryDisk) {
+        let lost = std::mem::replace(&mut self.disks[node], disk);
+        self.lost = Some((node, lost));
+        self.nodes[node] = NodeRecord::default();
     }
 
     /// A rule was broken; the first one counts.

@@ -6,7 +6,7 @@ use crate::trace::digest;
 use consensus::Role;
 use consensus::core::{Core, Message};
 use consensus::simulation::{self, Kind};
-use storage::{Family, LogStore, Record};
+use storage::{Family, LogStore, MemoryDisk, Record};
 
 /// Where the log store keeps its records, and the index it starts at.
 const RECORDS: Family = Family("log");
@@ -129,20 +129,16 @@ impl Checker {
     /// Whether a crash of the node would keep entry `index` (of `term`, if that is known), or has
     /// kept the state that contains it.
     pub(super) fn is_durable(&self, node: usize, index: u64, term: Option<u64>) -> bool {
-        let disk = &self.disks[node];
         if index == 0 {
             return true;
         }
-        if let Some(sealed) = disk.durable(RECORDS, &index.to_be_bytes()) {
-            let Some(term) = term else { return true };
-            let payload = sealed.slice(CHECKSUM_BYTES.min(sealed.len())..);
-            let position = simulation::position(&Record { index, payload });
-            return position.is_ok_and(|position| position.term == term);
-        }
-        let first = disk
-            .durable(META, FIRST_INDEX)
-            .and_then(|sealed| Some(u64::from_be_bytes(*sealed.last_chunk::<8>()?)));
-        first.is_some_and(|first| index < first)
+        let lost = self.lost.as_ref().filter(|(at, _)| *at == node);
+        // A disk that was never opened has no log.
+        let present = (self.nodes[node].first > 0).then_some(&self.disks[node]);
+        present
+            .into_iter()
+            .chain(lost.map(|(_, disk)| disk))
+            .any(|disk| holds(disk, index, term))
     }
 
     /// Looks at a node after each of its steps.
@@ -192,4 +188,18 @@ impl Checker {
             });
         }
     }
+}
+
+/// Whether a disk durably holds entry `index`, or has truncated it.
+fn holds(disk: &MemoryDisk, index: u64, term: Option<u64>) -> bool {
+    if let Some(sealed) = disk.durable(RECORDS, &index.to_be_bytes()) {
+        let Some(term) = term else { return true };
+        let payload = sealed.slice(CHECKSUM_BYTES.min(sealed.len())..);
+        let position = simulation::position(&Record { index, payload });
+        return position.is_ok_and(|position| position.term == term);
+    }
+    let first = disk
+        .durable(META, FIRST_INDEX)
+        .and_then(|sealed| Some(u64::from_be_bytes(*sealed.last_chunk::<8>()?)));
+    first.is_some_and(|first| index < first)
 }

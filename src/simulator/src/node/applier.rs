@@ -4,7 +4,7 @@ use super::run::{Item, Unreported};
 use super::{CrashPoint, Halt, Running};
 use crate::mutant::Mutant;
 use crate::world::{Around, Event};
-use consensus::core::CommittedKind;
+use consensus::core::{Committed, CommittedKind};
 use consensus::payload::Decoder;
 use consensus::simulation::chain_hash;
 use consensus::{ApplyContext, StateMachine};
@@ -32,7 +32,15 @@ impl Running {
         let entries = self.dice.between(1, BATCH_ENTRIES_MAX);
         let entries = usize::try_from(entries).unwrap_or(1).min(self.items.len());
         let batch: Vec<Item> = self.items.drain(..entries).collect();
+        let changes: Vec<Committed> = batch
+            .iter()
+            .filter(|item| matches!(item.committed.kind, CommittedKind::Membership { .. }))
+            .map(|item| item.committed.clone())
+            .collect();
         self.apply_batch(around, batch)?;
+        for change in &changes {
+            self.strike_at_change(around, change)?;
+        }
         if self.crash_at == Some(CrashPoint::BetweenBatches) {
             return Err(Halt::Struck(CrashPoint::BetweenBatches));
         }
@@ -56,9 +64,14 @@ impl Running {
             batch = self.writer.begin();
             applied = self.applied;
         }
-        for item in items {
+        for mut item in items {
             applied = next(applied, &item);
             let position = item.committed.position;
+            if around.is_planted(Mutant::MembershipNotStored)
+                && let CommittedKind::Membership { conf_state, .. } = &mut item.committed.kind
+            {
+                *conf_state = None;
+            }
             let replies = apply_entry(&mut self.machine, &mut batch, &item)?;
             around
                 .check

@@ -56,6 +56,7 @@ pub(crate) enum CrashPoint {
     AfterSend,
     AfterVote,
     BetweenBatches,
+    AtChange,
 }
 
 /// One node.
@@ -70,6 +71,8 @@ pub(crate) struct Node {
     /// Operation of the disk at which a fault was planned.
     pub(crate) fails_at: Option<(u64, Fault)>,
     pub(crate) tick: Micros,
+    /// It left and does not come back.
+    pub(crate) gone: bool,
     /// How far the wall clock is off.
     pub(crate) wall_ms: i64,
     pub(crate) dice: Dice,
@@ -86,6 +89,7 @@ impl Node {
             paused_until: 0,
             fails_at: None,
             tick,
+            gone: false,
             wall_ms: 0,
             dice,
         }

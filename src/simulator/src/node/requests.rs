@@ -10,7 +10,7 @@ use crate::queue::MILLI;
 use crate::workload::{Freshness, Request};
 use crate::world::{Around, Event};
 use consensus::Role;
-use consensus::core::{Position, ProposalRefused, ReadOutcome, ReadRound};
+use consensus::core::{MemberChange, Position, ProposalRefused, ReadOutcome, ReadRound};
 use consensus::payload::Encoder;
 use placement_center::kv::{self, ReadFailure};
 
@@ -114,6 +114,28 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// Proposes a change of membership that the core has found possible.
+    pub(crate) fn change_members(
+        &mut self,
+        around: &mut Around,
+        changes: &[MemberChange],
+    ) -> Result<(), super::Halt> {
+        if let Ok(position) = self.core.propose_members(changes, &[]) {
+            around.check.proposed_change(position);
+        }
+        self.finish_turn(around)
+    }
+
+    /// Hands leadership to whoever is best.
+    pub(crate) fn transfer(&mut self, around: &mut Around) -> Result<(), super::Halt> {
+        if let Some(successor) = self.core.successor()
+            && self.core.transfer(successor)
+        {
+            around.count(Count::Transfers);
+        }
+        self.finish_turn(around)
     }
 
     /// Sends a client on, to the leader if one is known. The request was not applied.

@@ -9,7 +9,7 @@ use crate::dice::Dice;
 use crate::ops::{Answer, OpId};
 use crate::queue::Micros;
 use crate::world::{Around, Event, Run};
-use consensus::core::{Committed, Core, Effects, Message, Position};
+use consensus::core::{Committed, CommittedKind, Core, Effects, Message, Position};
 use consensus::simulation::{self, Directory, Kind};
 use placement_center::machine::{Machine, Published, Reply};
 use std::collections::VecDeque;
@@ -173,6 +173,7 @@ impl Running {
         }
         for committed in effects.apply {
             around.committed(&self.core, &committed);
+            self.strike_at_change(around, &committed)?;
             let ops = self.take_waiting(around, committed.position);
             self.items.push_back(Item { committed, ops });
         }
@@ -197,6 +198,20 @@ impl Running {
         let per_mille = around.options.crash_after_vote_per_mille;
         if votes && !around.healed && self.dice.chance(per_mille) {
             return Err(Halt::Struck(CrashPoint::AfterVote));
+        }
+        Ok(())
+    }
+
+    /// Crashes where a change of membership is handed out or applied, if that is planned.
+    pub(super) fn strike_at_change(
+        &mut self,
+        around: &Around,
+        committed: &Committed,
+    ) -> Result<(), Halt> {
+        let changes = matches!(committed.kind, CommittedKind::Membership { .. });
+        let per_mille = around.options.crash_at_change_per_mille;
+        if changes && !around.healed && self.dice.chance(per_mille) {
+            return Err(Halt::Struck(CrashPoint::AtChange));
         }
         Ok(())
     }

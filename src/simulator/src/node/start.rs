@@ -3,6 +3,7 @@
 use super::{ELECTION_TICKS, Halt, Node, Running, TICK};
 use crate::mutant::Mutant;
 use crate::node::run::Parts;
+use crate::options::Options;
 use crate::world::{Around, Run};
 use consensus::Config;
 use consensus::core::{Core, CoreConfig};
@@ -21,7 +22,7 @@ impl Node {
     pub(crate) fn start(&mut self, around: &mut Around) -> Result<(), Halt> {
         self.boot += 1;
         let (directory, stores) = self.disk.open(machine::FAMILIES)?;
-        let config = config(self.id, around.options.voters);
+        let config = config(self.id, &around.options);
         let directory = Directory::open(&config, directory, &stores)
             .map_err(|error| Halt::Refused(format!("{error}: {error:?}")))?;
         let (machine, published) = Machine::open(&stores.state)?;
@@ -80,11 +81,12 @@ fn one_before(stores: &Stores) -> Result<storage::Applied, Halt> {
     })
 }
 
-fn config(node_id: u64, voters: usize) -> Config {
+fn config(node_id: u64, options: &Options) -> Config {
+    let founders = options.voters as u64;
     Config {
         node_id,
-        founding_voters: (1..=voters as u64).collect(),
-        joining: false,
+        founding_voters: (1..=founders).collect(),
+        joining: node_id > founders,
         new_instance: 0,
         cluster_id: CLUSTER,
         heartbeat: Duration::from_micros(TICK),

@@ -58,6 +58,8 @@ pub(crate) enum Event {
     Expire {
         op: OpId,
     },
+    /// Somebody repairs the cluster after a disk was replaced.
+    Repair,
     /// A client makes its next request.
     Ask {
         client: usize,
@@ -89,6 +91,8 @@ pub(crate) struct Around {
     pub(crate) mutant: Option<Mutant>,
     /// The faults are over.
     pub(crate) healed: bool,
+    /// The node whose disk was replaced; the others refuse it.
+    pub(crate) wiped: Option<usize>,
     /// Applied index each node keeps whatever happens.
     pub(crate) flushed: Vec<u64>,
 }
@@ -107,10 +111,15 @@ impl Around {
         self.check.sent(from, message);
         let Some(to) = usize::try_from(message.to() - 1)
             .ok()
-            .filter(|to| *to < self.options.voters)
+            .filter(|to| *to < self.options.nodes())
         else {
             return;
         };
+        let admits = self.is_planted(Mutant::WipedAdmitted);
+        if (self.wiped == Some(from) || self.wiped == Some(to)) && !admits {
+            self.count(Count::WipedRefused);
+            return;
+        }
         let bytes = message.encode();
         let arrivals = self.network.send((from, to), self.now, &mut self.counters);
         let name = digest(&bytes);

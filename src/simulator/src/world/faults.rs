@@ -31,6 +31,9 @@ impl World {
                 let partition = self.partition;
                 self.around.after(lasts, Event::Mend { partition });
             }
+            Fault::Members => self.change_members(),
+            Fault::Transfer => self.transfer(),
+            Fault::Wipe => self.wipe(node),
             Fault::Clog => {
                 let lasts = self.dice.around(2 * SECOND);
                 self.around.network.clog(now + lasts);
@@ -97,6 +100,7 @@ impl World {
                     CrashPoint::AfterSend => Count::CrashAfterSend,
                     CrashPoint::AfterVote => Count::CrashAfterVote,
                     CrashPoint::BetweenBatches => Count::CrashBetweenBatches,
+                    CrashPoint::AtChange => Count::CrashAtChange,
                 },
             ),
             halt => {
@@ -116,7 +120,7 @@ impl World {
     }
 
     /// Ends a run as a crash does and plans the next.
-    fn fall(&mut self, at: usize) {
+    pub(super) fn fall(&mut self, at: usize) {
         let now = self.around.now;
         let node = &mut self.nodes[at];
         let mut writes = false;
@@ -147,7 +151,7 @@ impl World {
     /// The power is back.
     pub(super) fn start(&mut self, at: usize) {
         let node = &mut self.nodes[at];
-        if node.running.is_some() {
+        if node.running.is_some() || node.gone {
             return;
         }
         let again = self.around.options.crash_during_start_per_mille;

@@ -4,6 +4,7 @@
 
 mod around;
 mod faults;
+mod members;
 mod settle;
 
 pub(crate) use around::{Around, Event, Run};
@@ -64,9 +65,9 @@ impl World {
     pub(crate) fn new(setup: &Setup) -> Self {
         let mut dice = Dice::new(setup.seed);
         let options = Options::draw(&mut dice);
-        let network = Network::new(options.network.clone(), options.voters, dice.fork());
+        let network = Network::new(options.network.clone(), options.nodes(), dice.fork());
         let mut counters = Counters::default();
-        let nodes: Vec<Node> = (0..options.voters)
+        let nodes: Vec<Node> = (0..options.nodes())
             .map(|at| {
                 let off = options.tick_rate_off_per_mille;
                 let tick = TICK * (1000 - off) / 1000 + dice.below(TICK * 2 * off / 1000 + 1);
@@ -85,12 +86,13 @@ impl World {
             queue: Queue::new(),
             network,
             ops: Vec::new(),
-            check: Checker::new(disks),
+            check: Checker::new(disks, options.voters),
             counters,
             trace: Trace::new(setup.keep_text),
             mutant: setup.mutant,
             healed: false,
-            flushed: vec![0; options.voters],
+            wiped: None,
+            flushed: vec![0; options.nodes()],
             options,
         };
         World {
@@ -107,7 +109,7 @@ impl World {
 
     /// Runs both phases.
     pub(crate) fn run(mut self) -> End {
-        for node in 0..self.nodes.len() {
+        for node in 0..self.around.options.voters {
             self.around.after(node as u64, Event::Start { node });
         }
         for client in 0..self.clients.len() {
@@ -162,6 +164,7 @@ impl World {
             Event::Mend { .. } => {}
             Event::Heal => self.heal(),
             Event::Settle => self.settle(),
+            Event::Repair => self.repair(),
         }
     }
 

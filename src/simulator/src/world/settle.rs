@@ -51,19 +51,25 @@ impl World {
 
     fn is_at_rest(&self) -> bool {
         let last = self.around.check.committed_index();
-        self.nodes.iter().all(|node| {
-            node.running.as_ref().is_some_and(|running| {
-                running.is_at_rest()
-                    && running.core.applied_index() == last
-                    && running.core.last_index() == last
+        let members = self.around.check.members();
+        let mut nodes = self.nodes.iter();
+        members.outgoing.is_empty()
+            && nodes.all(|node| {
+                !members.contains(node.id)
+                    || node.running.as_ref().is_some_and(|running| {
+                        running.is_at_rest()
+                            && running.core.applied_index() == last
+                            && running.core.last_index() == last
+                    })
             })
-        })
     }
 
     /// All nodes hold the same bytes.
     fn compare_states(&mut self) {
         let mut states = Vec::new();
-        for node in &mut self.nodes {
+        let members = self.around.check.members().clone();
+        let nodes = self.nodes.iter_mut();
+        for node in nodes.filter(|node| members.contains(node.id)) {
             if let Some(running) = &mut node.running {
                 for _ in 0..HOUSEKEEPING_MAX {
                     match running.housekeep() {
@@ -115,7 +121,7 @@ fn contents(node: &Node) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
 fn describe(node: &Node) -> String {
     match &node.running {
         Some(running) => format!(
-            "{}: {:?} of term {}, log {}..={}, committed {}, applied {}",
+            "{}: {:?} of term {}, log {}..={}, committed {}, applied {}, voters {:?} {:?}, learners {:?}",
             node.id,
             running.core.role(),
             running.core.term(),
@@ -123,7 +129,10 @@ fn describe(node: &Node) -> String {
             running.core.last_index(),
             running.core.committed_index(),
             running.core.applied_index(),
+            running.core.voters(),
+            running.core.outgoing(),
+            running.core.learners(),
         ),
-        None => format!("{}: down", node.id),
+        None => format!("{}: {}", node.id, if node.gone { "gone" } else { "down" }),
     }
 }
