@@ -88,8 +88,8 @@ impl Network {
         [first, None]
     }
 
-    /// Splits the nodes, in one of three ways.
-    pub(crate) fn partition(&mut self) {
+    /// Splits the nodes, in one of three ways; `leader` is the one worth cutting off.
+    pub(crate) fn partition(&mut self, leader: Option<usize>) {
         self.mend();
         let nodes = self.links.len();
         let side: Vec<bool> = match self.dice.below(3) {
@@ -98,6 +98,7 @@ impl Network {
                 let alone = self.dice.below(nodes as u64);
                 (0..nodes as u64).map(|node| node == alone).collect()
             }
+            1 if leader.is_some() => (0..nodes).map(|node| Some(node) == leader).collect(),
             _ => (0..nodes).map(|_| self.dice.chance(500)).collect(),
         };
         let bridge = usize::try_from(self.dice.below(nodes as u64)).unwrap_or(0);

@@ -166,7 +166,7 @@ impl Options {
     }
 
     fn draw_faults(dice: &mut Dice) -> Vec<(Fault, Micros)> {
-        let enabled = *dice.pick(&[100, 300, 500]);
+        let enabled = *dice.pick(&[150, 400, 700]);
         let mut faults = Vec::new();
         for fault in Fault::ALL {
             let mean = match fault {

@@ -5,7 +5,7 @@ use consensus::core::mutation::{self, Mutation};
 use simulator::{Mutant, Plan, Violation, simulate};
 
 /// Seeds within which each planted bug must show.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 1_000;
 
 /// The first seed that breaks a rule.
 fn hunt(mutant: Option<Mutant>) -> Option<(u64, Violation)> {

@@ -31,11 +31,13 @@ pub enum Mutation {
     MembershipTwice,
     /// A change of membership is proposed while another may be pending.
     PendingChangeAllowed,
+    /// A leader whose vote a change has taken away leads on.
+    LeadsWithoutVote,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Mutation; 11] = [
+    pub const ALL: [Mutation; 12] = [
         Mutation::ReadContextReused,
         Mutation::ReadAnswerUnchecked,
         Mutation::ReadByLease,
@@ -47,6 +49,7 @@ impl Mutation {
         Mutation::ProposalForwarded,
         Mutation::MembershipTwice,
         Mutation::PendingChangeAllowed,
+        Mutation::LeadsWithoutVote,
     ];
 }
 

@@ -92,6 +92,10 @@ impl Core {
     /// Gives leadership up if this member has no vote any more: raft-rs would let it lead on, and count on
     /// it for every commit.
     pub(super) fn abdicate_without_vote(&mut self) {
+        #[cfg(feature = "mutants")]
+        if super::mutation::is_planted(super::mutation::Mutation::LeadsWithoutVote) {
+            return;
+        }
         let state = &self.conf_state;
         let mut votes = state.voters.iter().chain(&state.voters_outgoing);
         if self.role() != Role::Leader || votes.any(|id| *id == self.config.node_id) {

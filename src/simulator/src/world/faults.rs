@@ -26,7 +26,8 @@ impl World {
         match fault {
             Fault::Partition => {
                 self.partition += 1;
-                self.around.network.partition();
+                let leader = self.leader();
+                self.around.network.partition(leader);
                 let lasts = self.dice.around(4 * SECOND);
                 let partition = self.partition;
                 self.around.after(lasts, Event::Mend { partition });

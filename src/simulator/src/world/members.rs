@@ -13,7 +13,7 @@ const REPAIR_EVERY: u64 = 500 * MILLI;
 
 impl World {
     /// The running leader of the highest term.
-    fn leader(&self) -> Option<usize> {
+    pub(super) fn leader(&self) -> Option<usize> {
         let leaders = self.nodes.iter().filter_map(|node| {
             let running = node.running.as_ref()?;
             (running.core.role() == Role::Leader).then(|| (running.core.term(), node.at))
