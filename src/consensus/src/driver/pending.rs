@@ -79,10 +79,13 @@ impl<R> Pending<R> {
 
     /// An entry committed: returns who waits for it, and answers those whose entry it replaced.
     pub(super) fn committed(&mut self, position: Position, leader: Option<u64>) -> Vec<Waiter<R>> {
+        // Terms never fall along the log: what an earlier leadership of this node proposed behind this entry
+        // is lost too, and must not stand before what it proposes now.
+        let is_decided = |ours: Position| ours.index <= position.index || ours.term < position.term;
         while self
             .entries
             .front()
-            .is_some_and(|entry| entry.position.index <= position.index)
+            .is_some_and(|entry| is_decided(entry.position))
         {
             let entry = self
                 .entries
@@ -91,7 +94,7 @@ impl<R> Pending<R> {
             if entry.position == position {
                 return entry.waiters;
             }
-            let error = if entry.position.index == position.index {
+            let error = if entry.position.index >= position.index {
                 ProposeError::Superseded { leader }
             } else {
                 // The log jumped over it: a snapshot came in its place.

@@ -156,9 +156,11 @@ impl Running {
     pub(super) fn take_waiting(&mut self, around: &mut Around, position: Position) -> Vec<OpId> {
         let mut ours = Vec::new();
         while let Some(first) = self.waiting.front() {
-            if first.position.index > position.index {
+            // What an earlier leadership proposed behind this entry is lost with it.
+            if first.position.index > position.index && first.position.term >= position.term {
                 break;
             }
+            let passed = first.position.index < position.index;
             let by_index =
                 around.is_planted(Mutant::ReplyByIndex) && first.position.index == position.index;
             let wins = first.position == position || by_index;
@@ -168,9 +170,17 @@ impl Running {
             if wins {
                 ours = waiting.ops;
             } else {
+                let answer = if passed {
+                    Answer::Unknown
+                } else {
+                    Answer::NotApplied
+                };
                 for id in waiting.ops {
-                    around.answer(id, Answer::NotApplied, &mut self.dice);
+                    around.answer(id, answer.clone(), &mut self.dice);
                 }
+            }
+            if wins {
+                break;
             }
         }
         ours

@@ -14,6 +14,8 @@ use storage::Stores;
 
 /// Any number but 0: all nodes belong to it.
 const CLUSTER: u64 = 7;
+/// Ticks after which a snapshot that nobody reported counts as lost.
+const SNAPSHOT_TICKS_MAX: u32 = 300;
 /// Bytes of proposals that may be uncommitted; no simulated client comes near.
 const UNCOMMITTED_BYTES_MAX: u64 = 64 << 20;
 
@@ -31,7 +33,7 @@ impl Node {
             incarnation: directory.incarnation(),
             seed: config.seed,
             election_ticks: ELECTION_TICKS,
-            snapshot_ticks_max: 100 * ELECTION_TICKS as u32,
+            snapshot_ticks_max: SNAPSHOT_TICKS_MAX,
             uncommitted_bytes_max: UNCOMMITTED_BYTES_MAX,
             applied: stores.state.applied(),
             conf_state: stores.conf_state.clone(),

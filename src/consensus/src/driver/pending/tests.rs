@@ -106,6 +106,38 @@ async fn another_entry_took_the_place_of_ours() {
     assert_eq!(errors(replies).await, [superseded.clone(), superseded]);
 }
 
+/// Found by the simulator: leadership lost and won back, the log cut short in between.
+#[tokio::test]
+async fn an_entry_of_an_earlier_leadership_does_not_hide_one_of_this() {
+    let (mut pending, position, lost) = proposed();
+    let (ours, _, replies) = proposed();
+    let later = Position {
+        index: position.index + 3,
+        term: position.term,
+    };
+    let now = Position {
+        index: position.index + 1,
+        term: position.term + 2,
+    };
+    pending.entries[0].position = later;
+    pending
+        .entries
+        .extend(ours.entries.into_iter().map(|entry| Entry {
+            position: now,
+            ..entry
+        }));
+    let waiters = pending.committed(now, Some(1));
+    assert_eq!(waiters.len(), 2);
+    for waiter in waiters {
+        waiter.answer(Ok(5));
+    }
+    for reply in replies {
+        assert_eq!(reply.await, Ok(5));
+    }
+    let superseded = ProposeError::Superseded { leader: Some(1) };
+    assert_eq!(errors(lost).await, [superseded.clone(), superseded]);
+}
+
 #[tokio::test]
 async fn the_log_jumped_over_ours() {
     let (mut pending, position, replies) = proposed();
