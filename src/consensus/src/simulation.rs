@@ -14,6 +14,10 @@ use storage::{DataDir, Record, Stores};
 
 /// Name under which the log keeps the hard state.
 pub const HARD_STATE: &str = codec::HARD_STATE;
+/// Name under which the log keeps the term of the entry before its first.
+pub const BOUNDARY: &str = codec::BOUNDARY;
+/// Name under which the log keeps the newest time stamp of what it no longer holds.
+pub const STAMP: &str = codec::STAMP;
 
 /// The identity and the watermark of an open data directory.
 pub struct Directory(Keeper);

@@ -97,11 +97,21 @@ pub enum Count {
     Wiped,
     /// Messages of a node with an empty disk under an old id, refused.
     WipedRefused,
+    /// Snapshots that set out.
+    SnapshotsSent,
+    /// Snapshots that did not arrive.
+    SnapshotsFailed,
+    /// Snapshots that were installed.
+    SnapshotsInstalled,
+    /// Crashes of a node while it received a snapshot.
+    CrashWhileReceiving,
+    /// Crashes right before or right after a snapshot was installed.
+    CrashAtInstall,
 }
 
 impl Count {
     /// All of them.
-    pub const ALL: [Count; 45] = [
+    pub const ALL: [Count; 50] = [
         Count::Events,
         Count::Elections,
         Count::Committed,
@@ -147,6 +157,11 @@ impl Count {
         Count::CrashAtChange,
         Count::Wiped,
         Count::WipedRefused,
+        Count::SnapshotsSent,
+        Count::SnapshotsFailed,
+        Count::SnapshotsInstalled,
+        Count::CrashWhileReceiving,
+        Count::CrashAtInstall,
     ];
 }
 

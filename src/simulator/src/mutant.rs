@@ -36,11 +36,17 @@ pub enum Mutant {
     MembershipNotStored,
     /// A node whose disk was replaced takes part under its old id.
     WipedAdmitted,
+    /// Nobody says how sending a snapshot ended, and no clock gives it up.
+    SnapshotNotReported,
+    /// The state machine keeps in memory what a snapshot has replaced.
+    MachineNotRestored,
+    /// A snapshot is reported installed before it is.
+    InstallReportedEarly,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 16] = [
+    pub const ALL: [Mutant; 19] = [
         Mutant::VoteNotSynced,
         Mutant::LazySync,
         Mutant::AckBeforePersist,
@@ -57,5 +63,8 @@ impl Mutant {
         Mutant::StampNotRaised,
         Mutant::MembershipNotStored,
         Mutant::WipedAdmitted,
+        Mutant::SnapshotNotReported,
+        Mutant::MachineNotRestored,
+        Mutant::InstallReportedEarly,
     ];
 }

@@ -113,6 +113,8 @@ pub struct Options {
     pub crash_after_vote_per_mille: u64,
     /// Membership entries whose handing out or application a node does not survive, in a thousand.
     pub crash_at_change_per_mille: u64,
+    /// Snapshots whose installation a node does not survive, in a thousand.
+    pub crash_at_install_per_mille: u64,
     /// Restarts during which a node crashes again, in a thousand.
     pub crash_during_start_per_mille: u64,
     /// The faults, with the mean time between two of a kind.
@@ -145,6 +147,7 @@ impl Options {
         let vote = *dice.pick(&[100, 300, 600]);
         let start = *dice.pick(&[50, 200]);
         let change = *dice.pick(&[50, 200]);
+        let install = *dice.pick(&[100, 400]);
         let spares = dice.between(1, 2);
         Options {
             voters: if dice.chance(150) { 5 } else { 3 },
@@ -160,6 +163,7 @@ impl Options {
             tick_rate_off_per_mille: some(dice, 300, 100),
             crash_after_vote_per_mille: some(dice, 300, vote),
             crash_at_change_per_mille: some(dice, 300, change),
+            crash_at_install_per_mille: some(dice, 300, install),
             crash_during_start_per_mille: some(dice, 300, start),
             faults: Self::draw_faults(dice),
         }

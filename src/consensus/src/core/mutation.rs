@@ -37,7 +37,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Mutation; 12] = [
+    pub const ALL: [Mutation; 13] = [
         Mutation::ReadContextReused,
         Mutation::ReadAnswerUnchecked,
         Mutation::ReadByLease,
@@ -50,6 +50,7 @@ impl Mutation {
         Mutation::MembershipTwice,
         Mutation::PendingChangeAllowed,
         Mutation::LeadsWithoutVote,
+        Mutation::BoundaryForgotten,
     ];
 }
 

@@ -4,7 +4,7 @@
 use super::Checker;
 use crate::trace::digest;
 use consensus::Role;
-use consensus::core::{Core, Message};
+use consensus::core::{Core, Message, Position};
 use consensus::simulation::{self, Kind};
 use storage::{Family, LogStore, MemoryDisk, Record};
 
@@ -21,7 +21,10 @@ pub(super) struct NodeRecord {
     /// Term of each entry of its log as its core sees it; the first has this index.
     first: u64,
     terms: Vec<u64>,
+    /// Highest term it promised something in.
     term: u64,
+    /// Its term when last looked at.
+    current_term: u64,
     committed: u64,
     applied: u64,
     led: bool,
@@ -45,6 +48,7 @@ impl Checker {
         record.terms.clear();
         (record.committed, record.applied) = (0, 0);
         record.led = false;
+        record.current_term = core.term();
         for entry in records.unwrap_or_default() {
             let term = simulation::position(&entry).map_or(0, |position| position.term);
             record.terms.push(term);
@@ -85,6 +89,23 @@ impl Checker {
         }
     }
 
+    /// A snapshot is to take the place of the log of a node.
+    pub(crate) fn replaced(&mut self, node: usize, position: Position) {
+        let record = &mut self.nodes[node];
+        record.first = position.index + 1;
+        record.terms.clear();
+    }
+
+    /// A snapshot took the place of log and state of a node.
+    pub(crate) fn installed(&mut self, id: u64, position: Position) {
+        let term = self.committed.get(position.index).map(|entry| entry.term);
+        self.require(
+            term == Some(position.term),
+            "a snapshot holds what is committed",
+            || format!("node {id} installed {position:?}, committed is term {term:?}"),
+        );
+    }
+
     /// The log of a node was truncated.
     pub(crate) fn truncated(&mut self, node: usize, first: u64) {
         let record = &mut self.nodes[node];
@@ -113,7 +134,10 @@ impl Checker {
             self.nodes[node].term = self.nodes[node].term.max(glance.term);
         }
         if glance.kind == Kind::AppendResponse && !glance.reject {
-            let holds = self.is_durable(node, glance.index, None);
+            // An answer to a leader it has left since may speak of entries that were replaced meanwhile: it
+            // held them when it accepted them, and has not voted without them.
+            let is_late = glance.term < self.nodes[node].current_term;
+            let holds = is_late || self.is_durable(node, glance.index, None);
             self.require(holds, "what is acknowledged is durable", || {
                 format!(
                     "node {} acknowledges entry {} in term {}",
@@ -157,11 +181,14 @@ impl Checker {
         let newly_leads = core.role() == Role::Leader && !record.led;
         record.led = core.role() == Role::Leader;
         (record.committed, record.applied) = (committed, applied);
+        record.current_term = term;
         self.require(forward, "nothing goes backwards", || {
             format!("node {id}: term {term}, committed {committed}, applied {applied}")
         });
-        let ordered =
-            first <= applied + 1 && applied <= committed && committed <= last && persisted <= last;
+        let ordered = (first <= applied + 1 || core.is_installing())
+            && applied <= committed
+            && committed <= last
+            && persisted <= last;
         self.require(ordered, "positions are in order", || {
             format!(
                 "node {id}: first {first}, applied {applied}, committed {committed}, last {last}"

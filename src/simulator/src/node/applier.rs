@@ -29,6 +29,10 @@ impl Running {
     /// Applies one batch.
     pub(crate) fn apply(&mut self, around: &mut Around) -> Result<(), Halt> {
         self.apply_due = false;
+        if self.items.is_empty() {
+            // A snapshot took the place of what was queued.
+            return Ok(());
+        }
         let entries = self.dice.between(1, BATCH_ENTRIES_MAX);
         let entries = usize::try_from(entries).unwrap_or(1).min(self.items.len());
         let batch: Vec<Item> = self.items.drain(..entries).collect();

@@ -55,7 +55,7 @@ impl Running {
             .saturating_sub(around.options.retention_entries)
             .min(covered + 1)
             .min(newest)
-            .min(around.truncatable().max(if past { covered + 1 } else { 0 }));
+            .min(self.core.shipped_index().unwrap_or(u64::MAX - 1) + 1);
         if first > self.core.first_index() {
             let boundary = self
                 .core

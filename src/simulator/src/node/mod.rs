@@ -6,10 +6,12 @@ mod applier;
 mod keeper;
 mod requests;
 mod run;
+mod snapshots;
 mod start;
 mod writer;
 
 pub(crate) use run::Running;
+pub(crate) use snapshots::{Received, Ship};
 
 use crate::dice::Dice;
 use crate::queue::Micros;
@@ -57,6 +59,7 @@ pub(crate) enum CrashPoint {
     AfterVote,
     BetweenBatches,
     AtChange,
+    AtInstall,
 }
 
 /// One node.

@@ -2,6 +2,7 @@
 //! core and performs the effects.
 
 use super::requests::Readers;
+use super::snapshots::Snapshots;
 use super::writer::{Job, Writing};
 use super::{CrashPoint, Halt};
 use crate::counters::Count;
@@ -73,6 +74,7 @@ pub(crate) struct Running {
     pub(super) proposals: Vec<OpId>,
     pub(super) waiting: VecDeque<Waiting>,
     pub(super) readers: Readers,
+    pub(super) snapshots: Snapshots,
     pub(super) ticks: u64,
     pub(super) keeper_busy: bool,
     pub(super) flushed_index: u64,
@@ -106,6 +108,7 @@ impl Running {
             proposals: Vec::new(),
             waiting: VecDeque::new(),
             readers: Readers::default(),
+            snapshots: Snapshots::default(),
             ticks: 0,
             keeper_busy: false,
             flushed_index: 0,
@@ -168,8 +171,11 @@ impl Running {
     fn perform(&mut self, around: &mut Around, effects: Effects) -> Result<(), Halt> {
         for persist in effects.persist {
             self.writes.extend(persist.number);
+            if let Some(mark) = &persist.snapshot {
+                around.check.replaced(self.run.node, mark.position);
+            }
             around.check.appended(self.run.node, &persist.records);
-            self.jobs.push_back(Job::Persist(persist));
+            self.jobs.push_back(Job::new(persist));
         }
         for committed in effects.apply {
             around.committed(&self.core, &committed);
@@ -181,6 +187,7 @@ impl Running {
             around.send(self.run.node, message);
             self.strike_after(around, message)?;
         }
+        self.perform_snapshots(around, effects.send_snapshots, effects.snapshots);
         for (round, outcome) in effects.reads {
             self.end_round(around, round, outcome);
         }
@@ -240,6 +247,7 @@ impl Running {
     pub(crate) fn is_at_rest(&self) -> bool {
         self.jobs.is_empty()
             && self.writing.is_none()
+            && !self.core.is_installing()
             && self.items.is_empty()
             && self.unreported.is_empty()
     }

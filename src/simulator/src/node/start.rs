@@ -38,6 +38,9 @@ impl Node {
             applied: stores.state.applied(),
             conf_state: stores.conf_state.clone(),
         };
+        if around.is_planted(Mutant::SnapshotNotReported) {
+            core_config.snapshot_ticks_max = u32::MAX - 1;
+        }
         if around.is_planted(Mutant::AppliedTwice) && core_config.applied.index > 1 {
             core_config.applied = one_before(&stores)?;
         }

@@ -16,6 +16,8 @@ const LAZY_WRITES: u32 = 20;
 /// What the writer is asked to do.
 pub(super) enum Job {
     Persist(Persist),
+    /// A snapshot takes the place of log and state.
+    Install(Persist),
     /// Forget the records below `first`.
     Truncate {
         first: u64,
@@ -23,8 +25,20 @@ pub(super) enum Job {
     },
 }
 
+impl Job {
+    pub(super) fn new(persist: Persist) -> Self {
+        if persist.snapshot.is_some() {
+            Job::Install(persist)
+        } else {
+            Job::Persist(persist)
+        }
+    }
+}
+
 /// A write that is not durable yet.
 pub(super) struct Writing {
+    /// The snapshot it installs, if it does.
+    install: Option<Persist>,
     number: Option<u64>,
     ballot: Option<Ballot>,
     must_sync: bool,
@@ -56,6 +70,10 @@ impl Group {
         self.ballot = persist.ballot.or(self.ballot);
         self.must_sync |= persist.must_sync;
     }
+
+    fn is_empty(&self) -> bool {
+        self.write.records.is_empty() && self.write.values.is_empty()
+    }
 }
 
 impl Running {
@@ -65,19 +83,27 @@ impl Running {
             return Ok(());
         }
         let mut group = Group::default();
-        for job in std::mem::take(&mut self.jobs) {
+        while let Some(job) = self.jobs.pop_front() {
             match job {
                 Job::Persist(persist) => group.add(persist),
+                Job::Install(persist) if group.is_empty() => {
+                    return self.begin_install(around, persist);
+                }
+                Job::Install(persist) => {
+                    self.jobs.push_front(Job::Install(persist));
+                    break;
+                }
                 Job::Truncate { first, boundary } => {
                     self.log.truncate_prefix(first, &boundary)?;
                     around.count(Count::Truncations);
                 }
             }
         }
-        if group.write.records.is_empty() && group.write.values.is_empty() {
+        if group.is_empty() {
             return Ok(());
         }
         let mut writing = Writing {
+            install: None,
             number: group.number,
             ballot: group.ballot,
             must_sync: group.must_sync,
@@ -104,6 +130,18 @@ impl Running {
         Ok(())
     }
 
+    fn begin_install(&mut self, around: &mut Around, persist: Persist) -> Result<(), Halt> {
+        self.writing = Some(Writing {
+            number: persist.number,
+            ballot: persist.ballot,
+            must_sync: false,
+            install: Some(persist),
+        });
+        let took = self.write_time(around);
+        around.after(took, Event::Written(self.run));
+        Ok(())
+    }
+
     fn write_time(&mut self, around: &mut Around) -> u64 {
         let disk = &around.options.disk;
         let mut took = 1 + self.dice.around(disk.sync_mean);
@@ -119,6 +157,9 @@ impl Running {
         let Some(writing) = self.writing.take() else {
             return Ok(());
         };
+        if let Some(persist) = writing.install {
+            return self.install(around, persist);
+        }
         if writing.must_sync {
             let synced = self.log.write(&LogWrite::default(), true);
             self.unless_ignored(around, synced)?;

@@ -6,15 +6,13 @@ use crate::counters::{Count, Counters};
 use crate::dice::Dice;
 use crate::mutant::Mutant;
 use crate::network::Network;
+use crate::node::Ship;
 use crate::ops::{Answer, Op, OpId};
 use crate::options::{Fault, Options};
 use crate::queue::{Micros, Queue};
 use crate::trace::{Trace, digest};
 use bytes::Bytes;
 use consensus::core::{Committed, Core, Message};
-
-/// Entries a leader may go back too far.
-const PROBED_MAX: u64 = 100;
 
 /// One run of one node; events of an earlier run mean nothing to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +39,19 @@ pub(crate) enum Event {
     Reported(Run),
     /// The keeper gets to its duty.
     Keep(Run),
+    /// The keeper takes a snapshot for a member.
+    TakeSnapshot {
+        run: Run,
+        to: u64,
+    },
+    /// The next chunk of a snapshot arrives.
+    Ship(Box<Ship>),
+    /// The sender of a snapshot learns how that ended.
+    Shipped {
+        run: Run,
+        to: u64,
+        delivered: bool,
+    },
     Start {
         node: usize,
     },
@@ -143,6 +154,40 @@ impl Around {
         self.check.committed(core, committed, &mut scene);
     }
 
+    /// The next chunk of a snapshot leaves its sender, or the whole attempt fails.
+    pub(crate) fn ship(&mut self, ship: Box<Ship>) {
+        let (from, to) = (ship.from.node, ship.to);
+        let refused = self.wiped == Some(from) || self.wiped == Some(to);
+        let arrival = if refused {
+            None
+        } else {
+            let [arrival, _] = self.network.send((from, to), self.now, &mut self.counters);
+            arrival
+        };
+        match arrival {
+            Some(at) => self.queue.push(at, Event::Ship(ship)),
+            None => self.shipped(&ship, false),
+        }
+    }
+
+    /// How sending a snapshot ended, on its way back to the sender.
+    pub(crate) fn shipped(&mut self, ship: &Ship, delivered: bool) {
+        self.count(if delivered {
+            Count::SnapshotsSent
+        } else {
+            Count::SnapshotsFailed
+        });
+        if self.is_planted(Mutant::SnapshotNotReported) {
+            return;
+        }
+        let event = Event::Shipped {
+            run: ship.from,
+            to: ship.to as u64 + 1,
+            delivered,
+        };
+        self.after(self.options.network.delay_min, event);
+    }
+
     /// An answer starts on its way to the client.
     pub(crate) fn answer(&mut self, op: OpId, answer: Answer, dice: &mut Dice) {
         if matches!(answer, Answer::NotApplied) {
@@ -155,15 +200,5 @@ impl Around {
 
     pub(crate) fn count(&mut self, count: Count) {
         self.counters.add(count);
-    }
-}
-
-impl Around {
-    /// First index a node may truncate its log at. Without snapshots, no node may lose what another
-    /// one may still need: what it has not applied, and some entries before, because a leader looks for
-    /// the place where two logs part by terms and may go back too far.
-    pub(crate) fn truncatable(&self) -> u64 {
-        let least = self.flushed.iter().min().copied().unwrap_or(0);
-        least.saturating_sub(PROBED_MAX)
     }
 }

@@ -102,6 +102,7 @@ impl World {
                     CrashPoint::AfterVote => Count::CrashAfterVote,
                     CrashPoint::BetweenBatches => Count::CrashBetweenBatches,
                     CrashPoint::AtChange => Count::CrashAtChange,
+                    CrashPoint::AtInstall => Count::CrashAtInstall,
                 },
             ),
             halt => {
@@ -127,6 +128,9 @@ impl World {
         let mut writes = false;
         if let Some(mut running) = node.running.take() {
             writes = !running.is_at_rest();
+            if running.is_receiving() {
+                self.around.count(Count::CrashWhileReceiving);
+            }
             running.abandon(&mut self.around);
         }
         let (crash, count) = match self.dice.below(4) {

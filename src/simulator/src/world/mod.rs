@@ -14,7 +14,7 @@ use crate::counters::{Count, Counters};
 use crate::dice::Dice;
 use crate::mutant::Mutant;
 use crate::network::Network;
-use crate::node::{Node, TICK};
+use crate::node::{Node, Received, Ship, TICK};
 use crate::ops::{Answer, Op, OpId};
 use crate::options::Options;
 use crate::queue::{MILLI, Micros, Queue, SECOND};
@@ -152,7 +152,10 @@ impl World {
             | Event::Written(run)
             | Event::Apply(run)
             | Event::Reported(run)
-            | Event::Keep(run) => self.step(run, event),
+            | Event::Keep(run)
+            | Event::TakeSnapshot { run, .. }
+            | Event::Shipped { run, .. } => self.step(run, event),
+            Event::Ship(ship) => self.ship(ship),
             Event::Deliver { from, to, bytes } => self.deliver(from, to, bytes),
             Event::Start { node } => self.start(node),
             Event::Arrive { op, node } => self.arrive(op, node),
@@ -184,6 +187,10 @@ impl World {
             Event::Apply(_) => ("apply", running.apply(around)),
             Event::Reported(_) => ("reported", running.reported(around)),
             Event::Keep(_) => ("keep", running.keep(around)),
+            Event::TakeSnapshot { to, .. } => ("take", running.take_snapshot(around, to)),
+            Event::Shipped { to, delivered, .. } => {
+                ("shipped", running.snapshot_sent(around, to, delivered))
+            }
             other => unreachable!("no step of a run: {other:?}"),
         };
         let now = around.now;
@@ -209,6 +216,37 @@ impl World {
             .event(now, "deliver", &[from as u64, to as u64]);
         if let Err(halt) = running.deliver(around, &bytes) {
             self.halted(to, halt);
+        }
+    }
+
+    /// A chunk of a snapshot reaches its receiver.
+    fn ship(&mut self, mut ship: Box<Ship>) {
+        let sender = self.nodes[ship.from.node].running.as_ref();
+        let sends = sender.is_some_and(|running| running.run == ship.from);
+        let (around, node) = (&mut self.around, &mut self.nodes[ship.to]);
+        if node.running.is_some() && around.now < node.paused_until {
+            around.queue.push(node.paused_until, Event::Ship(ship));
+            return;
+        }
+        let now = around.now;
+        let left = ship.chunks.len() as u64;
+        around.trace.event(now, "ship", &[ship.to as u64, left]);
+        let Some(running) = node.running.as_mut() else {
+            around.shipped(&ship, false);
+            return;
+        };
+        if !sends {
+            running.drop_stage(&ship);
+            return;
+        }
+        match running.receive(around, &mut ship) {
+            Ok(Received::More) => around.ship(ship),
+            Ok(Received::Whole) => around.shipped(&ship, true),
+            Ok(Received::Refused) => around.shipped(&ship, false),
+            Err(halt) => {
+                around.shipped(&ship, false);
+                self.halted(ship.to, halt);
+            }
         }
     }
 
