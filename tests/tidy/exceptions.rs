@@ -79,6 +79,11 @@ pub const SLEEPS: &[Exception] = &[
         "the one place of the node's tests that polls, with a deadline",
     ),
     row(
+        "src/placement-center/src/peer/tests.rs",
+        "sleep",
+        "the one place of the transport's tests that polls, with a deadline",
+    ),
+    row(
         "src/placement-center/src/service/testing.rs",
         "sleep",
         "the one place of the service's tests that polls, with a deadline",

@@ -137,8 +137,8 @@ impl Transport {
         self.links.request(to, request)
     }
 
-    /// Resolves when the task of a link or of the listener has panicked: a bug, after which this node must not go on half connected.
-    /// Cancel-safe.
+    /// Resolves when the task of a link or of the listener has panicked: a bug, after which this node must not
+    /// go on half connected. Cancel-safe.
     pub async fn failed(&self) {
         self.links.failed().await;
     }

@@ -12,7 +12,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-mod fuzz;
 mod hostile;
 
 const PATIENCE: Duration = Duration::from_secs(30);
