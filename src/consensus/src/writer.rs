@@ -32,7 +32,21 @@ pub(crate) enum Job {
     Truncate {
         first: u64,
         boundary: Bytes,
+        /// Newest time stamp so far.
+        stamp: Bytes,
     },
+}
+
+/// Forgets the records below `first`, and not the newest time stamp: what is left may be entries without one,
+/// and the next leader would stamp below what is applied.
+fn truncate(log: &LogStore, first: u64, boundary: &[u8], stamp: Bytes) -> storage::Result<()> {
+    let write = LogWrite {
+        records: Vec::new(),
+        values: vec![(codec::STAMP, stamp)],
+    };
+    // Durable with the truncation, which is synced.
+    log.write(&write, false)?;
+    log.truncate_prefix(first, boundary)
 }
 
 /// The writer and what it works on.
@@ -92,9 +106,12 @@ impl<R> Writer<R> {
                         self.write(std::mem::take(&mut group))?;
                         self.install(persist, staged)?;
                     }
-                    Job::Truncate { first, boundary } => {
-                        self.log
-                            .truncate_prefix(first, &boundary)
+                    Job::Truncate {
+                        first,
+                        boundary,
+                        stamp,
+                    } => {
+                        truncate(&self.log, first, &boundary, stamp)
                             .map_err(FatalError::WriteLog)?;
                     }
                 }

@@ -32,6 +32,8 @@ pub enum Mutant {
     SessionNotWaited,
     /// Proposals carry the wall clock as it is, though the log has seen later stamps.
     StampNotRaised,
+    /// A truncated log forgets the newest time stamp.
+    StampNotKept,
     /// A change of membership is not stored with the state.
     MembershipNotStored,
     /// A node whose disk was replaced takes part under its old id.
@@ -46,7 +48,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 19] = [
+    pub const ALL: [Mutant; 20] = [
         Mutant::VoteNotSynced,
         Mutant::LazySync,
         Mutant::AckBeforePersist,
@@ -61,6 +63,7 @@ impl Mutant {
         Mutant::ReadBeforeApplied,
         Mutant::SessionNotWaited,
         Mutant::StampNotRaised,
+        Mutant::StampNotKept,
         Mutant::MembershipNotStored,
         Mutant::WipedAdmitted,
         Mutant::SnapshotNotReported,

@@ -345,6 +345,12 @@ impl Core {
         self.raw.mut_store().compact(first)
     }
 
+    /// The newest time stamp as the log keeps it, to be stored with a truncation: what is truncated may hold
+    /// the last entry that carries one.
+    pub fn stamp(&self) -> Bytes {
+        codec::encode_stamp(self.time_ms)
+    }
+
     /// Everything to be done since the last call.
     pub fn take_effects(&mut self) -> Effects {
         self.settle();

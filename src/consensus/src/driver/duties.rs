@@ -121,7 +121,12 @@ impl Duties {
         match core.compact(first, self.flushed_index) {
             Ok(boundary) => {
                 self.sizes.truncated(first);
-                Some(Job::Truncate { first, boundary })
+                let stamp = core.stamp();
+                Some(Job::Truncate {
+                    first,
+                    boundary,
+                    stamp,
+                })
             }
             Err(error) => {
                 // The log is still whole; the next flush tries again.

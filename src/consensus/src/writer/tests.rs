@@ -63,3 +63,23 @@ fn the_newest_hard_state_and_ballot_win() {
         (Some(1), ballot, true)
     );
 }
+
+/// Found by the simulator: entries without a stamp were all that was left, and a restarted leader stamped
+/// below what was applied.
+#[test]
+fn a_truncated_log_keeps_the_newest_stamp() {
+    let disk = storage::MemoryDisk::new();
+    let (_, stores) = disk.open(&[]).unwrap();
+    let write = LogWrite {
+        records: persist(1, 1..=3, b"x").records,
+        values: Vec::new(),
+    };
+    stores.log.write(&write, true).unwrap();
+    truncate(&stores.log, 3, b"boundary", codec::encode_stamp(77)).unwrap();
+    drop(stores);
+    disk.crash(storage::Crash::LoseUnsynced);
+    let (_, stores) = disk.open(&[]).unwrap();
+    assert_eq!(stores.log.first_index(), 3);
+    let stamp = stores.log.value(codec::STAMP).unwrap().unwrap();
+    assert_eq!(codec::decode_stamp(&stamp).unwrap(), 77);
+}

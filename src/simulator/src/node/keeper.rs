@@ -62,7 +62,12 @@ impl Running {
                 .compact(first, covered)
                 .map_err(|error| Halt::Broken(format!("{error:?}")))?;
             around.check.truncated(self.run.node, first);
-            self.jobs.push_back(Job::Truncate { first, boundary });
+            let stamp = self.core.stamp();
+            self.jobs.push_back(Job::Truncate {
+                first,
+                boundary,
+                stamp,
+            });
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::mutant::Mutant;
 use crate::world::{Around, Event};
 use bytes::Bytes;
 use consensus::core::{Ballot, Persist};
-use consensus::simulation::HARD_STATE;
+use consensus::simulation::{HARD_STATE, STAMP};
 use storage::LogWrite;
 
 /// Writes of the lazy mutant until it syncs.
@@ -22,6 +22,7 @@ pub(super) enum Job {
     Truncate {
         first: u64,
         boundary: Bytes,
+        stamp: Bytes,
     },
 }
 
@@ -93,7 +94,18 @@ impl Running {
                     self.jobs.push_front(Job::Install(persist));
                     break;
                 }
-                Job::Truncate { first, boundary } => {
+                Job::Truncate {
+                    first,
+                    boundary,
+                    stamp,
+                } => {
+                    if !around.is_planted(Mutant::StampNotKept) {
+                        let write = LogWrite {
+                            records: Vec::new(),
+                            values: vec![(STAMP, stamp)],
+                        };
+                        self.log.write(&write, false)?;
+                    }
                     self.log.truncate_prefix(first, &boundary)?;
                     around.count(Count::Truncations);
                 }
