@@ -164,25 +164,32 @@ fn what_is_durable_after_a_snapshot_does_not_overtake_it() {
     let install = follower.unwritten.pop_front().expect("the install");
     assert!(install.snapshot.is_some());
     assert!(follower.core.is_installing());
-    // Entries behind the snapshot arrive and are durable before it is installed.
+    // An entry behind the snapshot arrives and is durable before that is installed.
     cluster.member(1).propose("behind it");
-    for _ in 0..4 {
-        cluster.member(1).core.tick();
-        cluster.member(1).rest();
-        cluster.member(2).rest();
-        cluster.deliver();
-        let follower = cluster.member(3);
-        follower.take();
-        if let Some(number) = follower
-            .unwritten
-            .iter()
-            .filter_map(|write| write.number)
-            .next_back()
-        {
-            follower.core.persisted(number);
-            follower.take();
-        }
-    }
+    let follower = cluster.member(3);
+    let position = message.snapshot().expect("it is one");
+    let append = raft::eraftpb::Message {
+        msg_type: MessageType::MsgAppend as i32,
+        from: 1,
+        to: 3,
+        term: follower.core.term(),
+        index,
+        log_term: position.term,
+        commit: index,
+        entries: vec![raft::eraftpb::Entry {
+            index: index + 1,
+            term: position.term,
+            data: payload("behind it"),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    follower.core.step(Message(append)).expect("it fits");
+    follower.take();
+    let number = follower.unwritten[0].number.take();
+    let number = number.expect("it is reported, here and not again");
+    follower.core.persisted(number);
+    follower.take();
     let follower = cluster.member(3);
     let appended = MessageType::MsgAppendResponse as i32;
     let acknowledged = follower
@@ -303,6 +310,35 @@ fn a_snapshot_nobody_needs_any_more_is_given_back() {
         !leader.core.snapshot_taken(3, applied, None),
         "nobody asked"
     );
+}
+
+#[test]
+fn a_membership_that_contradicts_itself_is_refused() {
+    let mut cluster = behind();
+    let (message, snapshot) = sent_snapshot(&mut cluster);
+    let forgeries: [fn(&mut ConfState); 6] = [
+        |state| state.voters.push(0),
+        |state| state.voters.push(1),
+        |state| state.voters.clear(),
+        |state| state.learners.push(1),
+        |state| state.learners_next.push(8),
+        |state| (state.voters_outgoing, state.learners) = (vec![8], vec![8]),
+    ];
+    for (number, forge) in forgeries.into_iter().enumerate() {
+        let mut forged = message.0.clone();
+        let members = forged.mut_snapshot().mut_metadata().mut_conf_state();
+        forge(members);
+        // Its state says the same.
+        let said = crate::log::codec::encode_conf_state(members);
+        let follower = cluster.member(3);
+        let stepped = follower
+            .core
+            .step_snapshot(Message(forged), snapshot.applied(), Some(&said));
+        assert!(
+            matches!(stepped, Err(StepError::Snapshot(_))),
+            "forgery {number}: {stepped:?}"
+        );
+    }
 }
 
 #[test]
