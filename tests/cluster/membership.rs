@@ -1,7 +1,8 @@
 //! The members of a cluster change under load.
 
 use anyhow::{Result, ensure};
-use harness::Cluster;
+use harness::cluster::Plan;
+use harness::{Cluster, wait};
 
 use crate::record::{Clients, Mix};
 use crate::steps::{DEADLINE, judge, load, revision};
@@ -50,4 +51,34 @@ async fn what_clients_see_while_members_change_is_linearizable() -> Result<()> {
     clients.finish(DEADLINE).await?.judge()?;
     cluster.converged(&cluster.ids(), DEADLINE)?;
     Ok(())
+}
+
+/// Keeps so little of the log that a member that is down for some seconds falls behind its beginning.
+const SHORT_LOG: &str = "[raft]\nlog_retention_entries = 1\n[storage]\nwrite_buffer_mib = 1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_fell_behind_the_log_comes_back_by_a_snapshot_under_load() -> Result<()> {
+    let mut cluster = Cluster::start(Plan {
+        config: SHORT_LOG.to_owned(),
+        ..Plan::default()
+    })?;
+    let leader = cluster.leader(DEADLINE)?;
+    let absent = cluster.others(leader)[0];
+    let base = revision(&cluster, leader).await?;
+    let load = load(&cluster, "snapshot", WRITES).await?;
+    let applied = cluster.standing(absent)?.applied;
+    cluster.kill(absent)?;
+    // Behind what it may have had besides what it had applied.
+    let cut = || Some(cluster.standing(leader).ok()?.first > applied + 200).filter(|cut| *cut);
+    wait::until("the log to be cut", DEADLINE, cut)?;
+    let took = cluster.restart(absent)?;
+    let before = load.acknowledged();
+    load.reached(before + WRITES, DEADLINE).await?;
+    let record = load.finish(DEADLINE).await?;
+    println!("back by a snapshot after {took:?}");
+    ensure!(
+        cluster.standing(absent)?.first > applied,
+        "it caught up from the log"
+    );
+    judge(&cluster, "snapshot", base, &record).await
 }

@@ -50,6 +50,8 @@ pub struct Standing {
     pub term: u64,
     /// The leader it knows.
     pub leader: Option<u64>,
+    /// The first entry of its log.
+    pub first: u64,
     /// The last entry it has applied.
     pub applied: u64,
 }
@@ -265,6 +267,7 @@ impl Cluster {
             leads: text("role") == "leader",
             term: status["term"].as_u64().context("a term")?,
             leader: status["leader"].as_u64().filter(|leader| *leader != 0),
+            first: status["index"]["first"].as_u64().context("an index")?,
             applied: status["index"]["applied"].as_u64().context("an index")?,
         })
     }
