@@ -149,9 +149,15 @@ impl Options {
         let change = *dice.pick(&[50, 200]);
         let install = *dice.pick(&[100, 400]);
         let spares = dice.between(1, 2);
+        let spares = some(dice, 500, spares);
+        let (voters, spares) = match dice.below(100) {
+            0..=9 => (1, 2),
+            10..=24 => (5, spares),
+            _ => (3, spares),
+        };
         Options {
-            voters: if dice.chance(150) { 5 } else { 3 },
-            spares: usize::try_from(some(dice, 500, spares)).unwrap_or(0),
+            voters,
+            spares: usize::try_from(spares).unwrap_or(0),
             clients: usize::try_from(dice.between(2, 8)).unwrap_or(2),
             think_mean: *dice.pick(&[50 * MILLI, 100 * MILLI, 400 * MILLI]),
             keys: *dice.pick(&[2, 8, 30]),
@@ -165,11 +171,11 @@ impl Options {
             crash_at_change_per_mille: some(dice, 300, change),
             crash_at_install_per_mille: some(dice, 300, install),
             crash_during_start_per_mille: some(dice, 300, start),
-            faults: Self::draw_faults(dice),
+            faults: Self::draw_faults(dice, voters),
         }
     }
 
-    fn draw_faults(dice: &mut Dice) -> Vec<(Fault, Micros)> {
+    fn draw_faults(dice: &mut Dice, voters: usize) -> Vec<(Fault, Micros)> {
         let enabled = *dice.pick(&[150, 400, 700]);
         let mut faults = Vec::new();
         for fault in Fault::ALL {
@@ -179,7 +185,9 @@ impl Options {
                 Fault::WallClock | Fault::DiskFull => dice.between(5, 30),
                 _ => dice.between(2, 20),
             };
-            if dice.chance(enabled) {
+            // One that begins alone is there to grow.
+            let grows = voters == 1 && fault == Fault::Members;
+            if dice.chance(enabled) || grows {
                 faults.push((fault, mean * SECOND));
             }
         }

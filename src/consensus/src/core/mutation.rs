@@ -33,11 +33,13 @@ pub enum Mutation {
     PendingChangeAllowed,
     /// A leader whose vote a change has taken away leads on.
     LeadsWithoutVote,
+    /// A leader that needs no vote but its own sends before that is durable.
+    LeadsBeforeVote,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Mutation; 13] = [
+    pub const ALL: [Mutation; 14] = [
         Mutation::ReadContextReused,
         Mutation::ReadAnswerUnchecked,
         Mutation::ReadByLease,
@@ -50,6 +52,7 @@ impl Mutation {
         Mutation::MembershipTwice,
         Mutation::PendingChangeAllowed,
         Mutation::LeadsWithoutVote,
+        Mutation::LeadsBeforeVote,
         Mutation::BoundaryForgotten,
     ];
 }

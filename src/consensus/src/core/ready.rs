@@ -22,6 +22,8 @@ pub(super) struct Outstanding {
     number: u64,
     /// False: it wrote nothing that must be durable, and only waits for those before it.
     awaits_write: bool,
+    /// Whether what it writes is a new term or vote.
+    has_ballot: bool,
     /// What it allows to be sent once durable.
     messages: Vec<Message>,
 }
@@ -54,14 +56,13 @@ impl Core {
 
     fn take_ready(&mut self) {
         let mut ready = self.raw.ready();
-        let messages = pieces(ready.take_messages());
-        self.ship(messages);
+        let mut waiting = self.ship_unless_unvoted(&mut ready);
         let read_states = ready.take_read_states();
         let committed = ready.take_committed_entries();
-        let messages = pieces(ready.take_persisted_messages()).collect();
+        waiting.extend(pieces(ready.take_persisted_messages()));
         #[cfg(feature = "mutants")]
-        let messages = mutation::released_early(&mut self.effects, messages);
-        self.persist_ready(&mut ready, messages);
+        let waiting = mutation::released_early(&mut self.effects, waiting);
+        self.persist_ready(&mut ready, waiting);
         // The entries are readable through the log by now, which raft-rs relies on from here on.
         self.raw.advance_append_async(ready);
         self.release_ready_writes();
@@ -74,9 +75,36 @@ impl Core {
         self.abdicate_without_vote();
     }
 
+    /// Sends what a leader may send before its entries are durable. Its vote must be: a candidate's is, before
+    /// it asks for others, but one that needs no other vote leads at once, and if a crash took its vote back, it
+    /// could vote for somebody else in a term in which its entries are out. Returns what has to wait for that.
+    fn ship_unless_unvoted(&mut self, ready: &mut Ready) -> Vec<Message> {
+        let messages = pieces(ready.take_messages()).collect();
+        let is_unvoted =
+            self.has_new_ballot(ready) || self.outstanding.iter().any(|ready| ready.has_ballot);
+        #[cfg(feature = "mutants")]
+        let is_unvoted = is_unvoted && !mutation::is_planted(mutation::Mutation::LeadsBeforeVote);
+        if is_unvoted {
+            return messages;
+        }
+        self.ship(messages);
+        Vec::new()
+    }
+
+    fn has_new_ballot(&self, ready: &Ready) -> bool {
+        ready.hs().is_some_and(|state| {
+            let newest = Ballot {
+                term: state.term,
+                vote: state.vote,
+            };
+            newest != self.ballot
+        })
+    }
+
     /// Queues what this `Ready` writes and makes its entries readable.
     fn persist_ready(&mut self, ready: &mut Ready, messages: Vec<Message>) {
         let number = ready.number();
+        let has_ballot = self.has_new_ballot(ready);
         if let Some(hard_state) = ready.hs() {
             self.lazy_hard_state = Some(hard_state.clone());
         }
@@ -95,6 +123,7 @@ impl Core {
         self.outstanding.push_back(Outstanding {
             number,
             awaits_write: must_sync,
+            has_ballot,
             messages,
         });
     }

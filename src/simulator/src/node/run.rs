@@ -200,8 +200,10 @@ impl Running {
             return Err(Halt::Struck(CrashPoint::AfterSend));
         }
         let glance = simulation::glance(message);
-        let votes =
-            glance.kind == Kind::Vote || (glance.kind == Kind::VoteResponse && !glance.reject);
+        let is_new_leaders = !self.led && glance.kind == Kind::Append;
+        let votes = glance.kind == Kind::Vote
+            || (glance.kind == Kind::VoteResponse && !glance.reject)
+            || is_new_leaders;
         let per_mille = around.options.crash_after_vote_per_mille;
         if votes && !around.healed && self.dice.chance(per_mille) {
             return Err(Halt::Struck(CrashPoint::AfterVote));

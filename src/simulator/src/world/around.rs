@@ -117,6 +117,16 @@ impl Around {
         self.mutant == Some(mutant)
     }
 
+    /// Whether two nodes do not talk, because the disk of one was replaced.
+    pub(crate) fn refuses(&mut self, from: usize, to: usize) -> bool {
+        let admits = self.is_planted(Mutant::WipedAdmitted);
+        let refused = (self.wiped == Some(from) || self.wiped == Some(to)) && !admits;
+        if refused {
+            self.count(Count::WipedRefused);
+        }
+        refused
+    }
+
     /// A message leaves node number `from`.
     pub(crate) fn send(&mut self, from: usize, message: &Message) {
         self.check.sent(from, message);
@@ -126,9 +136,7 @@ impl Around {
         else {
             return;
         };
-        let admits = self.is_planted(Mutant::WipedAdmitted);
-        if (self.wiped == Some(from) || self.wiped == Some(to)) && !admits {
-            self.count(Count::WipedRefused);
+        if self.refuses(from, to) {
             return;
         }
         let bytes = message.encode();

@@ -201,6 +201,10 @@ impl World {
     }
 
     fn deliver(&mut self, from: usize, to: usize, bytes: bytes::Bytes) {
+        // What was on its way when a disk was replaced ended with its connection.
+        if self.around.refuses(from, to) {
+            return;
+        }
         let (around, node) = (&mut self.around, &mut self.nodes[to]);
         let Some(running) = node.running.as_mut() else {
             return;

@@ -113,6 +113,42 @@ fn the_leader_sends_what_is_not_yet_durable_here() {
     assert_eq!(cluster.member(1).core.applied_index(), before + 2);
 }
 
+/// Found by the simulator: the only voter left led, sent entries to a learner, crashed before its vote was
+/// durable, and voted for another leader of the same term.
+#[test]
+fn the_only_voter_sends_nothing_before_its_own_vote_is_durable() {
+    let mut cluster = Cluster::new(&[1]);
+    cluster.elect(1);
+    let learner = [MemberChange::AddLearner(2)];
+    let leader = &mut cluster.member(1).core;
+    leader
+        .propose_members(&learner, &[])
+        .expect("none is pending");
+    cluster.rest();
+    let alone = cluster.member(1);
+    let term = alone.core.term();
+    alone.restart();
+    for _ in 0..4 * ELECTION_TICKS {
+        alone.take();
+        if alone.core.role() == Role::Leader {
+            break;
+        }
+        alone.core.tick();
+    }
+    assert_eq!(alone.core.role(), Role::Leader);
+    assert!(alone.core.term() > term);
+    alone.propose("x");
+    alone.core.tick();
+    alone.take();
+    assert!(!alone.unwritten.is_empty(), "the vote is not written yet");
+    assert!(alone.outgoing.is_empty(), "sent {:?}", alone.outgoing);
+    alone.persist();
+    assert!(
+        !appends_to(alone, 2).is_empty(),
+        "sent what waited for the vote"
+    );
+}
+
 #[test]
 fn entries_are_readable_before_raft_is_told() {
     let mut member = Member::new(1, &[1]);
