@@ -15,7 +15,7 @@ fn a_seed_run_twice_leaves_the_same_trace() {
         };
         let (first, second) = (simulate(&plan), simulate(&plan));
         let text = first.trace.expect("the text is kept");
-        assert!(text.len() > 100_000, "seed {seed}: {} bytes", text.len());
+        assert!(text.len() > 10_000, "seed {seed}: {} bytes", text.len());
         assert!(
             second.trace.as_deref() == Some(text.as_str()),
             "seed {seed} left two traces"

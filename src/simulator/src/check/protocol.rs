@@ -133,6 +133,10 @@ impl Checker {
             });
             self.nodes[node].term = self.nodes[node].term.max(glance.term);
         }
+        if glance.kind == Kind::Append {
+            // Whoever leads has voted in that term, if only for itself.
+            self.nodes[node].term = self.nodes[node].term.max(glance.term);
+        }
         if glance.kind == Kind::AppendResponse && !glance.reject {
             // An answer to a leader it has left since may speak of entries that were replaced meanwhile: it
             // held them when it accepted them, and has not voted without them.

@@ -16,6 +16,9 @@ use placement_center::machine::{Machine, Published, Reply};
 use std::collections::VecDeque;
 use storage::{Applied, LogStore, StateStore, StateWriter, Stores};
 
+/// Rounds of effects that one input may cause; a handful does.
+const ROUNDS_MAX: u32 = 1_000;
+
 /// What a run starts with.
 pub(super) struct Parts {
     pub(super) run: Run,
@@ -150,9 +153,14 @@ impl Running {
     /// Performs the effects until there are none.
     pub(super) fn finish_turn(&mut self, around: &mut Around) -> Result<(), Halt> {
         self.propose(around);
-        loop {
+        for round in 0.. {
             let effects = self.core.take_effects();
             if effects.is_empty() {
+                break;
+            }
+            if round == ROUNDS_MAX {
+                let text = || format!("node {}: {ROUNDS_MAX} rounds of effects", self.run.node + 1);
+                around.check.fail("a turn ends", text);
                 break;
             }
             self.perform(around, effects)?;
