@@ -32,7 +32,7 @@ const STOP_GRACE: Duration = Duration::from_secs(30);
 const UNCOMMITTED_SLACK_BYTES: u64 = 16 << 20;
 
 /// The running group. Dropping it without [`Group::shutdown`] ends it as a crash would: nothing
-/// acknowledged is lost, nothing is flushed.
+/// acknowledged is lost, nothing is flushed. Its threads are gone when the runtime has let go of the driver.
 #[derive(Debug)]
 pub struct Group {
     driver: DriverTask,
@@ -42,7 +42,7 @@ pub struct Group {
 
 /// What remains to be ended after the driver.
 struct Rest {
-    threads: Vec<thread::JoinHandle<()>>,
+    threads: Threads,
     state: StateStore,
     identity: Arc<Mutex<Keeper>>,
     shared: Arc<Shared>,
@@ -51,8 +51,46 @@ struct Rest {
 impl std::fmt::Debug for Rest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Rest")
-            .field("threads", &self.threads.len())
+            .field("threads", &self.threads)
             .finish_non_exhaustive()
+    }
+}
+
+/// The threads, until somebody has joined them.
+#[derive(Clone, Debug)]
+struct Threads(Arc<Mutex<Vec<thread::JoinHandle<()>>>>);
+
+impl Threads {
+    /// Waits for the threads, which end when the driver is gone and their queues are empty.
+    fn join(&self) {
+        let threads = std::mem::take(
+            &mut *self
+                .0
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        );
+        for thread in threads {
+            // Each thread catches its own panics.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Joins the threads of a driver that was dropped instead of stopped: a process that exits while they use
+/// the engine would be aborted by its exit handlers.
+struct JoinOnDrop(Option<Threads>);
+
+impl JoinOnDrop {
+    fn disarm(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for JoinOnDrop {
+    fn drop(&mut self) {
+        if let Some(threads) = &self.0 {
+            threads.join();
+        }
     }
 }
 
@@ -106,7 +144,14 @@ impl Group {
             };
             Driver::new(&config, core, Arc::clone(&shared), ports)
         };
-        let driver = DriverTask(Some(runtime.spawn(driver.run())));
+        let threads = Threads(Arc::new(Mutex::new(threads)));
+        let mut unstopped = JoinOnDrop(Some(threads.clone()));
+        let driver = DriverTask(Some(runtime.spawn(async move {
+            let end = driver.run().await;
+            // Whoever stopped it joins the threads, where waiting for them is no harm.
+            unstopped.disarm();
+            end
+        })));
         let rest = Rest {
             threads,
             state,
@@ -185,13 +230,9 @@ impl Group {
 }
 
 impl Rest {
-    /// Joins the threads, which end when the driver is gone and their queues are empty, and makes the
-    /// state durable, so that the next start has nothing to replay.
+    /// Joins the threads and makes the state durable, so that the next start has nothing to replay.
     fn finish(self, end: Result<DriverEnd, FatalError>) -> Result<(), FatalError> {
-        for thread in self.threads {
-            // Each thread catches its own panics.
-            let _ = thread.join();
-        }
+        self.threads.join();
         let end = end?;
         let save = Save {
             flush: true,
@@ -218,14 +259,14 @@ fn open_core(config: &Config, stores: &Stores, incarnation: u64) -> Result<Core,
 }
 
 /// The threads, the driver's ends of their channels, and the end that stops the driver.
-type Threads<R> = (Vec<thread::JoinHandle<()>>, Lines<R>, oneshot::Sender<Stop>);
+type Spawned<R> = (Vec<thread::JoinHandle<()>>, Lines<R>, oneshot::Sender<Stop>);
 
 fn spawn_threads<S: StateMachine>(
     machine: S,
     stores: Stores,
     shared: &Arc<Shared>,
     identity: &Arc<Mutex<Keeper>>,
-) -> Result<Threads<S::Reply>, StartError> {
+) -> Result<Spawned<S::Reply>, StartError> {
     let (reports_tx, reports_rx) = mpsc::channel(REPORTS_MAX);
     let (applied_tx, applied_rx) = mpsc::channel(APPLIED_MAX);
     let (jobs_tx, jobs_rx) = crossbeam_channel::bounded(writer::JOBS_MAX);

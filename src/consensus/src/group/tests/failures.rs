@@ -25,6 +25,23 @@ async fn assert_dead(mut node: Node, expected: fn(&FatalError) -> bool) {
     assert!(in_time(node.group.shutdown(Duration::ZERO)).await.is_err());
 }
 
+/// A process that exits while a thread still uses the engine is aborted by the engine's exit handlers.
+#[test]
+fn no_thread_outlives_the_runtime_of_a_group_that_was_not_stopped() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let probe = runtime.block_on(async {
+        let (_, node) = ready().await;
+        node.put("a").await.unwrap();
+        node.probe
+    });
+    drop(runtime);
+    assert_eq!(
+        Arc::strong_count(&probe),
+        1,
+        "the apply thread holds another"
+    );
+}
+
 #[tokio::test]
 async fn a_failed_sync_is_fatal_and_acknowledges_nothing() {
     // The next operation is the synced write of the log, the one after it the commit of the state.

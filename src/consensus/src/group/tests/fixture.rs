@@ -217,9 +217,10 @@ impl Node {
             task.abort();
             let _ = in_time(task).await;
         }
-        let threads = std::mem::take(&mut self.group.rest.threads);
-        let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
-        in_time(tokio::task::spawn_blocking(join)).await.unwrap();
+        let threads = self.group.rest.threads.clone();
+        in_time(tokio::task::spawn_blocking(move || threads.join()))
+            .await
+            .unwrap();
     }
 
     pub(super) async fn stop(self) {
