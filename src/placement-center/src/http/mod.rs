@@ -26,6 +26,7 @@ pub use log_level::{FacadeLevel, LogLevel};
 pub use server::{Bounds, serve};
 pub use shared::{Parts, Shared};
 pub use status::VERSION;
+pub(crate) use write_deadline::WriteDeadline;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;

@@ -141,11 +141,12 @@ fn serve(
         cut: cut.clone(),
     });
     let stopping = stop.clone().cancelled_owned();
+    let pages = http::router(shared);
     tasks.spawn(
         "gRPC",
-        service::server::serve(sockets.grpc, context, stopping),
+        service::server::serve(sockets.grpc, context, pages.clone(), stopping),
     );
-    let serving = http::serve(sockets.http, http::router(shared), bounds, stop.clone());
+    let serving = http::serve(sockets.http, pages, bounds, stop.clone());
     tasks.spawn("HTTP", async move {
         serving.await;
         Ok::<(), Infallible>(())

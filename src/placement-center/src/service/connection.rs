@@ -1,7 +1,8 @@
-//! One client connection: HTTP/2 with bounds on everything that a client may make the server keep.
+//! One client connection: HTTP/2 or HTTP/1 with bounds on everything that a client may make the server keep.
 
 use super::dispatch::Dispatch;
 use super::{Context, server};
+use crate::http::WriteDeadline;
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -16,10 +17,19 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-/// A client that has not sent its HTTP/2 preface and settings by then is let go.
+/// A client that has not sent its HTTP/2 preface and settings, or a request of HTTP/1, by then is let go.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
-/// The preface (24 bytes) and the header of a settings frame (9): nobody speaks HTTP/2 with less.
+/// The preface (24 bytes) and the header of a settings frame (9): nobody speaks HTTP/2 with less, and a request
+/// of HTTP/1 that names its host has more.
 const HANDSHAKE_BYTES: usize = 33;
+/// How long the head of a request of HTTP/1 may take, and how long such a connection may be idle.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// Longest head of a request of HTTP/1; its body streams through as much.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Header lines of a request of HTTP/1; ordinary clients send about ten.
+const HEADERS_MAX: usize = 64;
+/// How long an answer may make no progress because the client does not read.
+const WRITE_TIME: Duration = Duration::from_secs(30);
 
 /// After this much silence a client is asked whether it lives.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -60,9 +70,15 @@ where
     }
 }
 
-/// HTTP/2 alone today. The builder speaks both versions, so HTTP/1 can join it on the same port.
+/// Both versions of HTTP on one port: a client of HTTP/2 says so in its first bytes.
 pub(super) fn builder(context: &Context, requests: &TaskTracker) -> Builder<RequestExecutor> {
-    let mut builder = Builder::new(RequestExecutor(requests.clone())).http2_only();
+    let mut builder = Builder::new(RequestExecutor(requests.clone()));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -97,7 +113,10 @@ pub(super) async fn serve(
     let (socket, mut returned) = Counted::new(stream);
     let received = Arc::clone(&socket.received);
     let ended = {
-        let connection = builder.serve_connection(TokioIo::new(socket), dispatch);
+        let connection = builder.serve_connection(
+            TokioIo::new(WriteDeadline::new(socket, WRITE_TIME)),
+            dispatch,
+        );
         serve_until_end(pin!(connection), &received, &context).await
     };
     if ended == Ended::Closed
@@ -109,8 +128,12 @@ pub(super) async fn serve(
     ended
 }
 
-type Connection<'a> =
-    hyper_util::server::conn::auto::Connection<'a, TokioIo<Counted>, Dispatch, RequestExecutor>;
+type Connection<'a> = hyper_util::server::conn::auto::Connection<
+    'a,
+    TokioIo<WriteDeadline<Counted>>,
+    Dispatch,
+    RequestExecutor,
+>;
 
 async fn serve_until_end(
     mut connection: Pin<&mut Connection<'_>>,

@@ -1,15 +1,17 @@
-//! From an HTTP/2 request to the service that answers it, and what must hold for every answer: a handler
+//! From a request to the service that answers it, gRPC or JSON, and what must hold for every answer: a handler
 //! that panics is an error of its one request, and a message that is too long is refused in etcd's words.
 
 use super::etcd::cluster::ClusterService;
 use super::etcd::kv::KvService;
 use super::etcd::maintenance::MaintenanceService;
+use super::gateway::{Gateway, GatewayError};
 use super::health::HealthService;
 use super::metrics::Metrics;
 use super::server::LOG_TARGET;
 use super::{Context, Deadline, Failure, native, session};
+use axum::Router;
 use futures::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use protocol::etcdserverpb::cluster_server::ClusterServer;
 use protocol::etcdserverpb::kv_server::KvServer;
@@ -46,15 +48,24 @@ pub(super) struct Dispatch {
     kv: KvServer<KvService>,
     native: KvServiceServer<native::kv::KvService>,
     routes: Routes,
+    gateway: Gateway,
 }
 
 /// Why the services cannot be put together: the descriptors compiled into the program are damaged.
 #[derive(Debug, thiserror::Error)]
-#[error("build the reflection service")]
-pub struct ReflectionError(#[source] tonic_reflection::server::Error);
+pub enum ServicesError {
+    /// Those that reflection tells clients.
+    #[error("build the reflection service")]
+    Reflection(#[source] tonic_reflection::server::Error),
+    /// Those that say what JSON becomes.
+    #[error("build the JSON gateway")]
+    Gateway(#[source] GatewayError),
+}
+
+type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
 impl Dispatch {
-    pub(super) fn new(context: Arc<Context>) -> Result<Dispatch, ReflectionError> {
+    pub(super) fn new(context: Arc<Context>, pages: Router) -> Result<Dispatch, ServicesError> {
         let kv = KvServer::new(KvService::new(Arc::clone(&context)))
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
         let cluster = ClusterServer::new(ClusterService::new(Arc::clone(&context)));
@@ -68,16 +79,56 @@ impl Dispatch {
             .add_service(cluster)
             .add_service(maintenance)
             .add_service(health)
-            .add_service(reflection().build_v1().map_err(ReflectionError)?)
-            .add_service(reflection().build_v1alpha().map_err(ReflectionError)?)
+            .add_service(reflection().build_v1().map_err(ServicesError::Reflection)?)
+            .add_service(
+                reflection()
+                    .build_v1alpha()
+                    .map_err(ServicesError::Reflection)?,
+            )
             .prepare();
+        let gateway = Gateway::new(Arc::clone(&context), pages).map_err(ServicesError::Gateway)?;
         Ok(Dispatch {
             context,
             kv,
             native,
             routes,
+            gateway,
         })
     }
+
+    /// Answers a gRPC request, from the socket or from the gateway.
+    pub(super) fn rpc(&self, request: Request<Body>) -> Answering {
+        let path = request.uri().path();
+        let context = Arc::clone(&self.context);
+        if path.starts_with(KV_PATH) {
+            Box::pin(answer(context, self.kv.clone(), request))
+        } else if path.starts_with(NATIVE_PATH) {
+            Box::pin(answer(context, self.native.clone(), request))
+        } else {
+            Box::pin(answer(context, self.routes.clone(), request))
+        }
+    }
+
+    /// Answers anything else. The services catch their own panics; this net is below the gateway itself.
+    fn plain(&self, request: Request<Body>) -> Answering {
+        let (context, gateway) = (Arc::clone(&self.context), self.gateway.clone());
+        let answering = gateway.answer(self.clone(), request);
+        Box::pin(async move {
+            let answered = caught(&context.metrics, answering).await;
+            answered.unwrap_or_else(|| {
+                let mut broken = Response::new(Body::empty());
+                *broken.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                broken
+            })
+        })
+    }
+}
+
+/// Whether a request is gRPC. HTTP/1 cannot carry it, whatever it says.
+fn is_grpc<B>(request: &Request<B>) -> bool {
+    let content = request.headers().get(header::CONTENT_TYPE);
+    request.version() == Version::HTTP_2
+        && content.is_some_and(|content| content.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
@@ -89,34 +140,27 @@ fn reflection<'a>() -> tonic_reflection::server::Builder<'a> {
 impl hyper::service::Service<Request<Incoming>> for Dispatch {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future =
+        futures::future::Map<Answering, fn(Response<Body>) -> Result<Response<Body>, Infallible>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let request = request.map(Body::new);
-        let path = request.uri().path();
-        let context = Arc::clone(&self.context);
-        if path.starts_with(KV_PATH) {
-            Box::pin(answer(context, self.kv.clone(), request))
-        } else if path.starts_with(NATIVE_PATH) {
-            Box::pin(answer(context, self.native.clone(), request))
-        } else {
-            Box::pin(answer(context, self.routes.clone(), request))
-        }
+        let answering = match is_grpc(&request) {
+            true => self.rpc(request),
+            false => self.plain(request),
+        };
+        answering.map(Ok as fn(Response<Body>) -> Result<Response<Body>, Infallible>)
     }
 }
 
-async fn answer<S>(
-    context: Arc<Context>,
-    mut service: S,
-    request: Request<Body>,
-) -> Result<Response<Body>, Infallible>
+async fn answer<S>(context: Arc<Context>, mut service: S, request: Request<Body>) -> Response<Body>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
     if let Err(failure) = caught_up(&context, request.headers()).await {
-        return Ok(failure.into_etcd_status().into_http());
+        return failure.into_etcd_status().into_http();
     }
-    Ok(guarded(&context.metrics, service.call(request)).await)
+    guarded(&context.metrics, service.call(request)).await
 }
 
 /// Waits until this node has the revision that the request demands.
@@ -133,19 +177,23 @@ async fn guarded<F>(metrics: &Metrics, answering: F) -> Response<Body>
 where
     F: Future<Output = Result<Response<Body>, Infallible>>,
 {
-    match AssertUnwindSafe(answering).catch_unwind().await {
-        Ok(Ok(response)) => in_etcds_words(response),
-        Ok(Err(never)) => match never {},
-        Err(panic) => {
-            metrics.panics.fetch_add(1, Relaxed);
-            log::error!(
-                target: LOG_TARGET,
-                "a gRPC handler panicked: {}",
-                panic_text(panic.as_ref())
-            );
-            Failure::Broken.into_etcd_status().into_http()
-        }
+    match caught(metrics, answering).await {
+        Some(Ok(response)) => in_etcds_words(response),
+        Some(Err(never)) => match never {},
+        None => Failure::Broken.into_etcd_status().into_http(),
     }
+}
+
+/// What `answering` gives, or nothing if it panics.
+async fn caught<F: Future>(metrics: &Metrics, answering: F) -> Option<F::Output> {
+    let answered = AssertUnwindSafe(answering).catch_unwind().await;
+    answered
+        .inspect_err(|panic| {
+            metrics.panics.fetch_add(1, Relaxed);
+            let text = panic_text(panic.as_ref());
+            log::error!(target: LOG_TARGET, "a handler panicked: {text}");
+        })
+        .ok()
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

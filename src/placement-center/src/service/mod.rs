@@ -10,6 +10,7 @@ mod dispatch;
 pub mod errors;
 pub mod etcd;
 mod execute;
+mod gateway;
 mod health;
 pub mod metrics;
 pub mod native;

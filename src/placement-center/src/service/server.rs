@@ -1,8 +1,9 @@
 //! The gRPC listener: accepts no more connections than allowed, owns each one's task, and drains them.
 
 use super::connection::{self, Ended};
-use super::dispatch::{Dispatch, ReflectionError};
+use super::dispatch::{Dispatch, ServicesError};
 use super::{Context, Deadline};
+use axum::Router;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,7 +24,7 @@ const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// What requests get to send their answers once they have been cut.
 const CLOSE_TIME: Duration = Duration::from_millis(500);
 
-/// Serves until `shutdown`, then takes no more connections or requests, and returns when those in flight
+/// Serves the services, and `pages` beside the JSON gateway, until `shutdown`, then takes no more connections or requests, and returns when those in flight
 /// are answered. Requests that are not by `limits.shutdown_timeout` are answered with "server stopped", and
 /// so are all when the node cuts them earlier (see [`super::Parts::cut`]).
 ///
@@ -32,11 +33,12 @@ const CLOSE_TIME: Duration = Duration::from_millis(500);
 pub async fn serve(
     listener: TcpListener,
     context: Arc<Context>,
+    pages: Router,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), ReflectionError> {
+) -> Result<(), ServicesError> {
     let requests = TaskTracker::new();
     let mut connections = Connections {
-        dispatch: Dispatch::new(Arc::clone(&context))?,
+        dispatch: Dispatch::new(Arc::clone(&context), pages)?,
         requests: requests.clone(),
         running: JoinSet::new(),
         places: Arc::new(Semaphore::new(context.limits.connections_max)),

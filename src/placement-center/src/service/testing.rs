@@ -4,12 +4,15 @@
 use super::{Alone, Context, Identity, Parts, server};
 use crate::config::{Config, LimitsConfig};
 use crate::machine::{self, Machine};
+use axum::routing::get;
+use axum::{Json, Router};
 use bytes::Bytes;
 use protocol::etcdserverpb::cluster_client::ClusterClient;
 use protocol::etcdserverpb::kv_client::KvClient;
 use protocol::etcdserverpb::maintenance_client::MaintenanceClient;
 use protocol::etcdserverpb::{PutRequest, RangeRequest};
 use protocol::placement::v1::kv_service_client::KvServiceClient;
+use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,6 +103,7 @@ impl Fixture {
         let serving = server::serve(
             listener,
             Arc::clone(&context),
+            pages(),
             stop.clone().cancelled_owned(),
         );
         server.spawn(async move { serving.await.unwrap() });
@@ -160,6 +164,12 @@ impl Fixture {
         bounded(self.group.shutdown(PATIENCE)).await.unwrap();
         (self.context, self.server)
     }
+}
+
+/// What stands for the pages of the HTTP API.
+fn pages() -> Router {
+    let health = || async { Json(json!({ "health": "true" })) };
+    Router::new().route("/health", get(health))
 }
 
 fn group_config(limits: &LimitsConfig) -> consensus::Config {
