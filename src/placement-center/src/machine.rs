@@ -10,7 +10,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use consensus::{ApplyContext, MachineError, Membership, StateMachine};
 use prost::Message;
 use protocol::etcdserverpb::*;
-use protocol::placement::internal::v1::{Command, MemberAnnounce, MembershipContext, command};
+use protocol::placement::internal::v1::{
+    Command, MemberAnnounce, MemberUpdate, MembershipContext, command,
+};
 use std::sync::Arc;
 use storage::{Applied, ApplyBatch, Family, StateStore};
 
@@ -90,6 +92,10 @@ impl StateMachine for Machine {
                 let member = announce.member.unwrap_or_default();
                 Reply::Announce(self.members.announce(&member, batch))
             }
+            command::Command::UpdateMember(update) => {
+                let members = &mut self.members;
+                Reply::UpdateMember(members.update(update.id, &update.peer_address, batch))
+            }
         })
     }
 
@@ -143,6 +149,8 @@ pub enum Reply {
     Compact(Result<CompactionResponse, kv::Refusal>),
     /// Of a member that started.
     Announce(members::Announced),
+    /// Of a new address of a member.
+    UpdateMember(members::Updated),
 }
 
 /// Encodes a put for the log.
@@ -170,6 +178,11 @@ pub fn encode_announce(member: members::MemberRecord) -> Bytes {
     encode(command::Command::Announce(MemberAnnounce {
         member: Some(member),
     }))
+}
+
+/// Encodes a new address of a member for the log.
+pub fn encode_update_member(update: MemberUpdate) -> Bytes {
+    encode(command::Command::UpdateMember(update))
 }
 
 fn encode(command: command::Command) -> Bytes {

@@ -19,6 +19,18 @@ const SILENT_TICKS_MAX: u64 = 10;
 /// alone that elected it, and holds the others for gone.
 const HEARTBEATS_TO_HEAR: u32 = 5;
 
+/// What the group's refusal means to an administrator.
+fn refusal(refused: ChangeRefused) -> AdminError {
+    match refused {
+        ChangeRefused::Behind(id) => AdminError::Behind(id),
+        ChangeRefused::Unknown(id) => AdminError::NotFound(MemberRef::Id(id)),
+        ChangeRefused::QuorumAtRisk { .. } | ChangeRefused::LastVoter => {
+            AdminError::QuorumAtRisk(refused.to_string())
+        }
+        other => AdminError::Refused(other.to_string()),
+    }
+}
+
 impl Cluster {
     /// Makes a change and waits for it.
     async fn change(
@@ -51,7 +63,7 @@ impl Cluster {
             }
             Ok(Err(ChangeError::Refused(ChangeRefused::Pending)))
             | Ok(Err(ChangeError::Overloaded)) => Err(AdminError::Busy),
-            Ok(Err(ChangeError::Refused(refused))) => Err(AdminError::Refused(refused.to_string())),
+            Ok(Err(ChangeError::Refused(refused))) => Err(refusal(refused)),
             Ok(Err(error @ (ChangeError::OutcomeUnknown | ChangeError::Stopping))) => {
                 Err(AdminError::Unknown(error.to_string()))
             }
@@ -68,13 +80,16 @@ impl Cluster {
     ) -> Result<Told, AdminError> {
         let refused = |text: String| Err(AdminError::Refused(text));
         let members = self.members();
-        let id = member.id;
         if let Err(reason) = crate::config::check_reachable(&member.peer_address) {
-            return refused(format!(
+            return Err(AdminError::BadAddress(format!(
                 "{} is no address of a member: {reason}",
                 member.peer_address
-            ));
+            )));
         }
+        let id = match member.id {
+            0 => self.free_id()?,
+            id => id,
+        };
         if !member.alias.is_empty()
             && let Err(reason) = crate::config::check_alias(&member.alias)
         {
@@ -96,10 +111,10 @@ impl Cluster {
             .iter()
             .find(|known| known.peer_address == member.peer_address);
         if let Some(known) = same_address {
-            return refused(format!(
-                "{} is the address of node {}",
-                member.peer_address, known.id
-            ));
+            return Err(AdminError::AddressTaken {
+                address: member.peer_address,
+                id: known.id,
+            });
         }
         // A name is a convenience: one that is taken does not keep a node from joining.
         let alias = match members.named(&member.alias) {
@@ -111,6 +126,7 @@ impl Cluster {
                 id,
                 alias,
                 peer_address: member.peer_address,
+                stays_learner: member.stays_learner,
                 ..MemberRecord::default()
             }),
             ..MembershipContext::default()
@@ -118,6 +134,19 @@ impl Cluster {
         let change = MemberChange::AddLearner(id);
         let elsewhere = self.change(change, context, deadline).await?;
         Ok(elsewhere.unwrap_or_else(|| Told::Member(self.view_of(id))))
+    }
+
+    /// The number behind the highest one that was ever used.
+    fn free_id(&self) -> Result<u64, AdminError> {
+        let status = self.handle.status();
+        let members = self.members();
+        let now = status.voters.iter().chain(&status.learners).copied();
+        let used = now.chain(members.numbers_used()).max().unwrap_or(0);
+        // Numbers beyond do not fit the types of some clients.
+        match used < i64::MAX as u64 {
+            true => Ok(used + 1),
+            false => Err(AdminError::Refused("no number is left".to_owned())),
+        }
     }
 
     pub(super) async fn remove_here(
@@ -142,6 +171,9 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<Told, AdminError> {
         let id = self.id_of(member)?;
+        if self.handle.status().voters.contains(&id) {
+            return Err(AdminError::NotLearner(id));
+        }
         let context = MembershipContext {
             promoted: id,
             ..MembershipContext::default()
@@ -180,6 +212,7 @@ impl Cluster {
         match timeout_at(deadline, self.handle.transfer_leader(to)).await {
             Ok(Ok(leader)) => Ok(Told::Leader(leader)),
             Ok(Err(TransferError::NotLeader { .. })) => Ok(Told::NotLeader),
+            Ok(Err(TransferError::CannotLead(id))) => Err(AdminError::CannotLead(id)),
             Ok(Err(error)) => Err(AdminError::Refused(error.to_string())),
             Err(_) => Err(AdminError::Unknown(
                 "the hand-over takes longer than a request may".to_owned(),

@@ -105,15 +105,17 @@ impl Cluster {
             .ok()
             .and_then(|request| request.member);
         let joined = match member {
-            Some(member) => {
+            // Its number is in its data directory: nobody else can choose it.
+            Some(member) if member.id != 0 => {
                 let add = AddMember {
                     id: member.id,
                     alias: member.alias,
                     peer_address: member.peer_address,
+                    stays_learner: false,
                 };
                 self.add(add).await.map(|_| ())
             }
-            None => Err(AdminError::Refused(
+            _ => Err(AdminError::Refused(
                 "the request is not understood".to_owned(),
             )),
         };

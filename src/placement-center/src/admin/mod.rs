@@ -1,6 +1,7 @@
 //! Administration of the cluster on any member: the members, the leader, where each node stands. What needs
 //! the leader is carried out there, whichever member is asked.
 
+mod audit;
 mod changes;
 mod cluster;
 mod error;
@@ -8,6 +9,7 @@ mod progress;
 mod view;
 mod wire;
 
+pub(crate) use audit::audited;
 pub use cluster::Cluster;
 pub use error::AdminError;
 pub use progress::progress;

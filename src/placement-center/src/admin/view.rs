@@ -109,13 +109,16 @@ pub struct MembersView {
 /// A member to add. It enters as a learner and becomes a voter by itself once it has caught up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddMember {
-    /// Its number, never used before.
+    /// Its number, never used before; 0 lets the leader choose one.
     pub id: u64,
     /// Its name for people, unique or empty.
     #[serde(default)]
     pub alias: String,
     /// `host:port` at which other members will reach it.
     pub peer_address: String,
+    /// It is not promoted by itself.
+    #[serde(default)]
+    pub stays_learner: bool,
 }
 
 /// Whether a member can be restarted without the cluster losing its quorum.

@@ -127,7 +127,13 @@ impl From<AdminError> for ApiError {
                 "list the members: GET /v1/members",
                 Outcome::NotApplied,
             ),
-            AdminError::Refused(_) => (
+            AdminError::Refused(_)
+            | AdminError::BadAddress(_)
+            | AdminError::AddressTaken { .. }
+            | AdminError::NotLearner(_)
+            | AdminError::Behind(_)
+            | AdminError::QuorumAtRisk(_)
+            | AdminError::CannotLead(_) => (
                 StatusCode::CONFLICT,
                 "refused",
                 "see the message; repeating the request as it is will not help",

@@ -3,8 +3,8 @@
 use super::decode::Query;
 use super::error::ApiError;
 use super::json_body;
-use super::members::{Administration, audited};
-use crate::admin::{AdminError, MemberRef};
+use super::members::Administration;
+use crate::admin::{AdminError, MemberRef, audited};
 use axum::Json;
 use axum::extract::{Request, State};
 use http::Uri;

@@ -7,7 +7,7 @@ use super::decode::Query;
 use super::error::ApiError;
 use super::json_body;
 use super::layers::Limits;
-use crate::admin::{AddMember, Admin, AdminError, MemberRef, MemberView, RestartCheck};
+use crate::admin::{AddMember, Admin, AdminError, MemberRef, MemberView, RestartCheck, audited};
 use crate::config::{check_alias, check_reachable};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
@@ -16,11 +16,7 @@ use axum::{Json, Router};
 use http::{StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::fmt::{Debug, Display};
 use std::sync::Arc;
-
-/// Where changes of the cluster are logged, whoever asked for them.
-const AUDIT: &str = "audit";
 
 /// What the handlers of administration share.
 #[derive(Clone)]
@@ -116,6 +112,7 @@ fn addition(body: &[u8]) -> Result<AddMember, ApiError> {
         id,
         alias,
         peer_address,
+        stays_learner: false,
     })
 }
 
@@ -171,16 +168,4 @@ fn named(name: Named) -> Result<MemberRef, ApiError> {
     })?;
     let Ok(member) = name.parse();
     Ok(member)
-}
-
-/// Leaves a line for whoever asks later what was done to the cluster, whatever came of it.
-pub(super) fn audited<T: Debug>(
-    what: &impl Display,
-    result: Result<T, AdminError>,
-) -> Result<T, AdminError> {
-    match &result {
-        Ok(done) => log::info!(target: AUDIT, "{what}: done, {done:?}"),
-        Err(error) => log::warn!(target: AUDIT, "{what}: {error}"),
-    }
-    result
 }

@@ -42,6 +42,7 @@ pub fn encode_reply(outcome: Result<Reply, ProposeError>) -> Bytes {
         Ok(Reply::Txn(reply)) => wire(TXN, reply, Wire::Txn),
         Ok(Reply::Compact(reply)) => wire(COMPACT, reply, Wire::Compact),
         Ok(Reply::Announce(announced)) => Wire::Announced(announced.into()),
+        Ok(Reply::UpdateMember(updated)) => Wire::UpdatedMember(updated.into()),
         Err(error) => Wire::Failed(failed_of(&error)),
     };
     let reply = CommandReply { reply: Some(reply) };
@@ -61,6 +62,9 @@ pub fn decode_reply(bytes: Bytes) -> Result<Result<Reply, ProposeError>, NotUnde
         Wire::Compact(response) => Reply::Compact(Ok(response)),
         Wire::Announced(announced) => {
             Reply::Announce(members::Announced::try_from(announced).map_err(|_| NotUnderstood)?)
+        }
+        Wire::UpdatedMember(updated) => {
+            Reply::UpdateMember(members::Updated::try_from(updated).map_err(|_| NotUnderstood)?)
         }
         Wire::Refused(refused) => refusal_of(refused)?,
         Wire::Failed(failed) => return error_of(failed).map(Err),
@@ -165,6 +169,7 @@ mod tests {
             Reply::Txn(Ok(txn)),
             Reply::Compact(Ok(Default::default())),
             Reply::Announce(members::Announced::OtherInstance),
+            Reply::UpdateMember(members::Updated::AddressTaken),
         ];
         for reply in replies {
             let told = travelled(Ok(reply.clone())).expect("a reply");

@@ -11,7 +11,7 @@ mod store;
 pub use published::{Admission, Members, Published};
 pub use store::{Configuration, Store};
 
-pub use protocol::placement::internal::v1::command_reply::Announced;
+pub use protocol::placement::internal::v1::command_reply::{Announced, Updated};
 pub use protocol::placement::internal::v1::{MemberRecord, RemovedMember};
 
 use storage::Family;

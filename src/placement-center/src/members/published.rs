@@ -43,6 +43,11 @@ impl Members {
             .find(|record| !alias.is_empty() && record.alias == alias)
     }
 
+    /// Every number that a member has or had.
+    pub fn numbers_used(&self) -> impl Iterator<Item = u64> {
+        self.present.keys().chain(self.removed.keys()).copied()
+    }
+
     /// Whether the number belonged to a member that was removed.
     pub fn was_removed(&self, id: u64) -> bool {
         self.removed.contains_key(&id)

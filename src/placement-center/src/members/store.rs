@@ -1,6 +1,8 @@
 //! The members as the apply thread holds them. Deterministic: what a command does depends on the log alone.
 
-use super::{Admission, Announced, MEMBERS, MemberRecord, Members, Published, RemovedMember};
+use super::{
+    Admission, Announced, MEMBERS, MemberRecord, Members, Published, RemovedMember, Updated,
+};
 use super::{INSTANCE_BYTES, is_well_formed};
 use prost::Message;
 use protocol::placement::internal::v1::MembershipContext;
@@ -116,6 +118,26 @@ impl Store {
         } else {
             Announced::Accepted
         }
+    }
+
+    /// A person says where a member is reached. It may say otherwise itself when it starts next.
+    pub fn update(&mut self, id: u64, peer_address: &str, batch: &mut ApplyBatch<'_>) -> Updated {
+        let Some(known) = self.members.get(id) else {
+            return Updated::NoSuchMember;
+        };
+        let is_taken = |other: &MemberRecord| other.id != id && other.peer_address == peer_address;
+        if self.members.iter().any(is_taken) {
+            return Updated::AddressTaken;
+        }
+        let record = MemberRecord {
+            peer_address: peer_address.to_owned(),
+            ..known.clone()
+        };
+        if !is_well_formed(&record) || peer_address.is_empty() {
+            return Updated::BadAddress;
+        }
+        self.put(record, batch);
+        Updated::Done
     }
 
     /// A membership change took effect with the entry at `index`. `context` is what the one who asked for

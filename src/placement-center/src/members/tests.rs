@@ -74,6 +74,31 @@ fn removal(id: u64) -> MembershipContext {
 }
 
 #[test]
+fn a_person_moves_the_address_of_a_member_until_it_announces_itself() {
+    let mut rig = Rig::new();
+    rig.announce(&record(1));
+    rig.announce(&record(2));
+    let mut update =
+        |id, address: &str| rig.change(|store, batch, _| store.update(id, address, batch));
+    assert_eq!(update(3, "a:1"), Updated::NoSuchMember);
+    assert_eq!(update(1, "10.0.0.2:8872"), Updated::AddressTaken);
+    assert_eq!(update(1, ""), Updated::BadAddress);
+    assert_eq!(
+        update(1, &"a".repeat(ADDRESS_BYTES_MAX + 1)),
+        Updated::BadAddress
+    );
+    assert_eq!(update(1, "10.0.0.1:8872"), Updated::Done);
+    assert_eq!(update(1, "a:1"), Updated::Done);
+    let moved = MemberRecord {
+        peer_address: "a:1".to_owned(),
+        ..record(1)
+    };
+    assert_eq!(rig.members().get(1), Some(&moved));
+    assert_eq!(rig.announce(&record(1)), Announced::Accepted);
+    assert_eq!(rig.members().get(1), Some(&record(1)));
+}
+
+#[test]
 fn an_announcement_moves_the_address_of_a_member() {
     let mut rig = Rig::new();
     assert_eq!(rig.announce(&record(1)), Announced::Accepted);

@@ -111,6 +111,7 @@ fn serve(
         limits: config.limits.clone(),
         quota_bytes: config.storage.quota_bytes,
         forward: Arc::new(requester.clone()),
+        admin: cluster.clone(),
         leader_wait: LEADER_WAIT_ELECTIONS * config.raft.election,
         cut: cut.clone(),
     });

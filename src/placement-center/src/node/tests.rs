@@ -292,4 +292,5 @@ async fn a_request_that_outlasts_the_drain_is_told_that_the_node_stops() {
 }
 
 mod cluster;
+mod membership;
 mod recovery;

@@ -9,6 +9,9 @@
 //!   writes on it. On the native services it is DEADLINE_EXCEEDED, whose definition says that the operation
 //!   may have happened, because generic gRPC clients repeat any request on UNAVAILABLE.
 
+mod administration;
+
+use crate::admin::AdminError;
 use crate::kv;
 use consensus::{ProposeError, ReadError};
 use http::StatusCode;
@@ -69,6 +72,10 @@ pub enum Failure {
         /// The leader as far as this node knows.
         leader: Option<u64>,
     },
+    /// An administrator's request was not carried out.
+    Admin(AdminError),
+    /// Only the leader can do it, and the client asked this member.
+    NotLeading,
     /// Consensus gave the command no reply.
     Propose(ProposeError),
     /// Consensus did not let the read pass.
@@ -147,6 +154,14 @@ impl Failure {
                 unavailable("no leader", "no_leader", NotApplied).with_hint(HINT_RETRY)
             }
             Failure::Behind { leader } => behind(*leader),
+            Failure::Admin(error) => administration::administration(error),
+            Failure::NotLeading => row(
+                Code::FailedPrecondition,
+                "not leader",
+                StatusCode::CONFLICT,
+                "not_leader",
+                HINT_LEADER,
+            ),
             Failure::Propose(error) => propose(error),
             Failure::Read(error) => read(error),
             Failure::TimedOut(outcome) => unavailable("request timed out", "timed_out", *outcome)
@@ -212,6 +227,12 @@ impl From<kv::Refusal> for Failure {
 impl From<ProposeError> for Failure {
     fn from(error: ProposeError) -> Self {
         Failure::Propose(error)
+    }
+}
+
+impl From<AdminError> for Failure {
+    fn from(error: AdminError) -> Self {
+        Failure::Admin(error)
     }
 }
 

@@ -20,6 +20,14 @@ pub enum Rpc {
     Txn,
     /// etcd: forget history.
     Compact,
+    /// etcd: add a member.
+    MemberAdd,
+    /// etcd: remove a member.
+    MemberRemove,
+    /// etcd: change where a member is reached.
+    MemberUpdate,
+    /// etcd: make a learner a voter.
+    MemberPromote,
     /// etcd: list the members.
     MemberList,
     /// etcd: list alarms.
@@ -40,7 +48,7 @@ pub enum Rpc {
     Pipeline,
 }
 
-const RPC_COUNT: usize = 15;
+const RPC_COUNT: usize = 19;
 /// gRPC codes are numbered from 0 (OK) to 16 (UNAUTHENTICATED).
 const CODE_COUNT: usize = 17;
 
@@ -59,6 +67,10 @@ impl Rpc {
         Rpc::DeleteRange,
         Rpc::Txn,
         Rpc::Compact,
+        Rpc::MemberAdd,
+        Rpc::MemberRemove,
+        Rpc::MemberUpdate,
+        Rpc::MemberPromote,
         Rpc::MemberList,
         Rpc::Alarm,
         Rpc::Status,
@@ -79,7 +91,11 @@ impl Rpc {
             | Rpc::DeleteRange
             | Rpc::Txn
             | Rpc::Compact => "etcdserverpb.KV",
-            Rpc::MemberList => "etcdserverpb.Cluster",
+            Rpc::MemberAdd
+            | Rpc::MemberRemove
+            | Rpc::MemberUpdate
+            | Rpc::MemberPromote
+            | Rpc::MemberList => "etcdserverpb.Cluster",
             Rpc::Alarm | Rpc::Status => "etcdserverpb.Maintenance",
             Rpc::Set | Rpc::Get | Rpc::Delete | Rpc::Exists | Rpc::ListPrefix | Rpc::Pipeline => {
                 "placement.v1.KvService"

@@ -22,6 +22,7 @@ pub use deadline::Deadline;
 pub use errors::{Failure, Outcome};
 pub use write::{Alone, Forward, Forwarded};
 
+use crate::admin::Admin;
 use crate::config::LimitsConfig;
 use crate::kv;
 use crate::machine::{Published, Reply};
@@ -71,6 +72,8 @@ pub struct Parts {
     pub quota_bytes: u64,
     /// The way to the other members.
     pub forward: Arc<dyn Forward>,
+    /// The administration of the cluster.
+    pub admin: Arc<dyn Admin>,
     /// How long a request that finds no leader waits for one.
     pub leader_wait: Duration,
     /// Cancelled when requests in flight must be answered now, because the node stops.
@@ -86,6 +89,7 @@ pub struct Context {
     limits: LimitsConfig,
     quota_bytes: u64,
     forward: Arc<dyn Forward>,
+    admin: Arc<dyn Admin>,
     leader_wait: Duration,
     cut: CancellationToken,
     /// Cancelled when the listener stops: streams without end come to one.
@@ -105,6 +109,7 @@ impl Context {
             limits: parts.limits,
             quota_bytes: parts.quota_bytes,
             forward: parts.forward,
+            admin: parts.admin,
             leader_wait: parts.leader_wait,
             cut: parts.cut,
             draining: CancellationToken::new(),

@@ -2,8 +2,10 @@
 //! one, the gRPC listener on a port of its own.
 
 use super::{Alone, Context, Identity, Parts, server};
+use crate::admin::Cluster;
 use crate::config::{Config, LimitsConfig};
 use crate::machine::{self, Machine};
+use crate::node::peers::Requester;
 use axum::routing::get;
 use axum::{Json, Router};
 use bytes::Bytes;
@@ -78,6 +80,17 @@ impl Fixture {
             consensus::Group::start(config, data_dir, stores, machine, consensus::Links::none())
                 .unwrap();
         bounded(handle.leader_known()).await;
+        let cluster = Cluster {
+            node_id: NODE_ID,
+            cluster_id: CLUSTER_ID,
+            cluster_name: "test".to_owned(),
+            handle: handle.clone(),
+            state: state.clone(),
+            published: published.clone(),
+            requester: Requester::default(),
+            request_timeout: PATIENCE,
+            heartbeat: Config::default().raft.heartbeat,
+        };
         let context = Context::new(Parts {
             handle,
             state,
@@ -93,6 +106,7 @@ impl Fixture {
             limits: options.limits,
             quota_bytes: options.quota_bytes,
             forward: Arc::new(Alone),
+            admin: Arc::new(cluster),
             leader_wait: PATIENCE,
             cut: CancellationToken::new(),
         });

@@ -211,8 +211,8 @@ async fn without_a_leader_none_is_shown() {
 async fn every_change_reaches_the_administration_as_it_was_meant() {
     let server = Server::start(Fake::default()).await;
     let table: &[Request<'_>] = &[
-        ("POST", "/v1/members", &[JSON], r#"{"id":4,"alias":"four","peer_address":"h:1"}"#, 201, r#"AddMember { id: 4, alias: "four", peer_address: "h:1" }"#),
-        ("POST", "/v1/members", &["content-type: application/json; charset=utf-8"], r#"{"id":4,"peer_address":"[::1]:1"}"#, 201, r#"AddMember { id: 4, alias: "", peer_address: "[::1]:1" }"#),
+        ("POST", "/v1/members", &[JSON], r#"{"id":4,"alias":"four","peer_address":"h:1"}"#, 201, r#"AddMember { id: 4, alias: "four", peer_address: "h:1", stays_learner: false }"#),
+        ("POST", "/v1/members", &["content-type: application/json; charset=utf-8"], r#"{"id":4,"peer_address":"[::1]:1"}"#, 201, r#"AddMember { id: 4, alias: "", peer_address: "[::1]:1", stays_learner: false }"#),
         ("DELETE", "/v1/members/2", &[], "", 200, "remove Id(2)"),
         ("DELETE", "/v1/members/a%2Fb", &[], "", 200, r#"remove Alias("a/b")"#),
         ("POST", "/v1/members/two/promote", &[], "", 200, r#"promote Alias("two")"#),

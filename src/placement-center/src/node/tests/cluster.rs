@@ -55,7 +55,7 @@ pub(super) fn member_config(id: u64, directory: &TempDir) -> Config {
 }
 
 /// Fixes the ports that were bound, so that a restart finds them again.
-fn bound(config: Config, listeners: &Listeners) -> Config {
+pub(super) fn bound(config: Config, listeners: &Listeners) -> Config {
     let addresses = listeners.addresses().expect("bound");
     Config {
         grpc_port: addresses.grpc.port(),

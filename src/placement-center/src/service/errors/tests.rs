@@ -1,6 +1,7 @@
 //! The whole table, row by row. A new failure does not compile here until it has its row.
 
 use super::*;
+use crate::admin::MemberRef;
 use kv::Refusal;
 
 /// (failure, gRPC code on etcd services, text there, HTTP status, word, outcome, leader).
@@ -40,6 +41,18 @@ fn table() -> Vec<Expected> {
         (Failure::NoLeader, Unavailable, "etcdserver: no leader", 503, "no_leader", NotApplied, None),
         (Failure::Behind { leader: None }, Unavailable, "etcdserver: the revision demanded is not here yet", 503, "behind", NotApplied, None),
         (Failure::Behind { leader: Some(3) }, Unavailable, "etcdserver: the revision demanded is not here yet", 503, "behind", NotApplied, Some(3)),
+        (AdminError::NotFound(MemberRef::Id(4)).into(), NotFound, "etcdserver: member not found", 404, "member_not_found", NotApplied, None),
+        (AdminError::BadAddress("no".to_owned()).into(), InvalidArgument, "etcdserver: given member URLs are invalid", 400, "bad_address", NotApplied, None),
+        (AdminError::AddressTaken { address: "a:1".to_owned(), id: 4 }.into(), FailedPrecondition, "etcdserver: Peer URLs already exists", 409, "refused", NotApplied, None),
+        (AdminError::NotLearner(4).into(), FailedPrecondition, "etcdserver: can only promote a learner member", 409, "refused", NotApplied, None),
+        (AdminError::Behind(4).into(), FailedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader", 409, "refused", NotApplied, None),
+        (AdminError::QuorumAtRisk("few".to_owned()).into(), FailedPrecondition, "etcdserver: re-configuration failed due to not enough started members", 409, "refused", NotApplied, None),
+        (AdminError::CannotLead(4).into(), FailedPrecondition, "etcdserver: bad leader transferee", 409, "refused", NotApplied, None),
+        (AdminError::Refused("no".to_owned()).into(), FailedPrecondition, "etcdserver: no", 409, "refused", NotApplied, None),
+        (AdminError::Busy.into(), Unavailable, "etcdserver: another membership change is under way", 503, "change_pending", NotApplied, None),
+        (AdminError::NoLeader.into(), Unavailable, "etcdserver: no leader", 503, "no_leader", NotApplied, None),
+        (AdminError::Unknown("lost".to_owned()).into(), Unavailable, "etcdserver: request timed out", 504, "timed_out", Outcome::Unknown, None),
+        (Failure::NotLeading, FailedPrecondition, "etcdserver: not leader", 409, "not_leader", NotApplied, None),
         (ProposeError::Overloaded.into(), ResourceExhausted, "etcdserver: too many requests", 429, "overloaded", NotApplied, None),
         (ProposeError::TooLarge { bytes: 2, bytes_max: 1 }.into(), InvalidArgument, "etcdserver: request is too large", 413, "request_too_large", NotApplied, None),
         (not_leader(None).into(), Unavailable, "etcdserver: no leader", 503, "no_leader", NotApplied, None),
@@ -85,6 +98,20 @@ fn kind(failure: &Failure) -> &'static str {
         Failure::TooLarge => "too large",
         Failure::NoLeader => "no leader",
         Failure::Behind { .. } => "behind",
+        Failure::Admin(error) => match error {
+            AdminError::NotFound(_) => "admin: not found",
+            AdminError::BadAddress(_) => "admin: bad address",
+            AdminError::AddressTaken { .. } => "admin: address taken",
+            AdminError::NotLearner(_) => "admin: not learner",
+            AdminError::Behind(_) => "admin: behind",
+            AdminError::QuorumAtRisk(_) => "admin: quorum at risk",
+            AdminError::CannotLead(_) => "admin: cannot lead",
+            AdminError::Refused(_) => "admin: refused",
+            AdminError::Busy => "admin: busy",
+            AdminError::NoLeader => "admin: no leader",
+            AdminError::Unknown(_) => "admin: unknown",
+        },
+        Failure::NotLeading => "not leading",
         Failure::Propose(error) => match error {
             ProposeError::Overloaded => "propose: overloaded",
             ProposeError::NotLeader { .. } => "propose: not leader",
@@ -108,7 +135,7 @@ fn kind(failure: &Failure) -> &'static str {
 }
 
 /// Arms of [`kind`]: whoever adds one there adds rows above.
-const KINDS: usize = 31;
+const KINDS: usize = 43;
 
 #[test]
 fn every_failure_looks_as_the_table_says() {

@@ -1,10 +1,14 @@
-//! `etcdserverpb.Cluster`: who the members are. Its headers carry no revision, as in etcd.
+//! `etcdserverpb.Cluster`: who the members are, and changes of that. Its headers carry no revision, as in etcd.
 
 use crate::service::call::Call;
 use crate::service::metrics::Rpc;
 use crate::service::{Context, Deadline, Failure};
 use protocol::etcdserverpb::cluster_server::Cluster;
-use protocol::etcdserverpb::{Member, MemberListRequest, MemberListResponse};
+use protocol::etcdserverpb::{
+    Member, MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse,
+    MemberPromoteRequest, MemberPromoteResponse, MemberRemoveRequest, MemberRemoveResponse,
+    MemberUpdateRequest, MemberUpdateResponse,
+};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -75,6 +79,42 @@ impl ClusterService {
 
 #[tonic::async_trait]
 impl Cluster for ClusterService {
+    async fn member_add(
+        &self,
+        request: Request<MemberAddRequest>,
+    ) -> Result<Response<MemberAddResponse>, Status> {
+        let (call, request) = Call::etcd(&self.context, Rpc::MemberAdd, request)?;
+        let answer = self.context.member_add(request, call.deadline()).await;
+        call.finish_etcd(answer)
+    }
+
+    async fn member_remove(
+        &self,
+        request: Request<MemberRemoveRequest>,
+    ) -> Result<Response<MemberRemoveResponse>, Status> {
+        let (call, request) = Call::etcd(&self.context, Rpc::MemberRemove, request)?;
+        let answer = self.context.member_remove(request, call.deadline()).await;
+        call.finish_etcd(answer)
+    }
+
+    async fn member_update(
+        &self,
+        request: Request<MemberUpdateRequest>,
+    ) -> Result<Response<MemberUpdateResponse>, Status> {
+        let (call, request) = Call::etcd(&self.context, Rpc::MemberUpdate, request)?;
+        let answer = self.context.member_update(request, call.deadline()).await;
+        call.finish_etcd(answer)
+    }
+
+    async fn member_promote(
+        &self,
+        request: Request<MemberPromoteRequest>,
+    ) -> Result<Response<MemberPromoteResponse>, Status> {
+        let (call, request) = Call::etcd(&self.context, Rpc::MemberPromote, request)?;
+        let answer = self.context.member_promote(request, call.deadline()).await;
+        call.finish_etcd(answer)
+    }
+
     async fn member_list(
         &self,
         request: Request<MemberListRequest>,

@@ -5,6 +5,7 @@ mod range_stream;
 
 pub mod cluster;
 pub mod maintenance;
+mod membership;
 
 pub(super) use range_stream::successor;
 

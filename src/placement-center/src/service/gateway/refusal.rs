@@ -4,7 +4,7 @@
 
 use crate::service::errors::{LEADER_ADDRESS_METADATA, LEADER_METADATA, OUTCOME_METADATA};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::json;
 use tonic::body::Body;
@@ -22,7 +22,7 @@ pub(super) struct Refusal {
     status: StatusCode,
     code: Code,
     message: String,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
@@ -32,7 +32,7 @@ impl Refusal {
             status,
             code,
             message: message.into(),
-            headers: HeaderMap::new(),
+            headers: Vec::new(),
         }
     }
 
@@ -49,7 +49,7 @@ impl Refusal {
 
     /// Adds a header of the answer.
     pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Refusal {
-        self.headers.insert(name, value);
+        self.headers.push((name, value));
         self
     }
 
@@ -95,10 +95,10 @@ impl Refusal {
 
 impl From<Status> for Refusal {
     fn from(status: Status) -> Refusal {
-        let mut headers = HeaderMap::new();
+        let mut headers = Vec::new();
         for name in HEADERS {
             if let Some(value) = status.metadata().as_ref().get(name) {
-                headers.insert(HeaderName::from_static(name), value.clone());
+                headers.push((HeaderName::from_static(name), value.clone()));
             }
         }
         Refusal {

@@ -1,5 +1,6 @@
 //! The services as clients see them, over real sockets, on a real node.
 
+mod cluster;
 mod etcd;
 mod gateway;
 mod native;
