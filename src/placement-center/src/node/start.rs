@@ -103,18 +103,7 @@ fn serve(
 ) -> Node {
     let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
     let requester = cluster.requester.clone();
-    let context = Context::new(service::Parts {
-        handle: opened.handle.clone(),
-        state: opened.state,
-        published: opened.published.clone(),
-        identity: identity(&config, founding.cluster_id, &record),
-        limits: config.limits.clone(),
-        quota_bytes: config.storage.quota_bytes,
-        forward: Arc::new(requester.clone()),
-        admin: cluster.clone(),
-        leader_wait: LEADER_WAIT_ELECTIONS * config.raft.election,
-        cut: cut.clone(),
-    });
+    let context = Context::new(parts(&config, &opened, &cluster, &record, cut.clone()));
     let (shutdown_timeout, hand_over_time) = (config.limits.shutdown_timeout, config.raft.election);
     let mut tasks = Tasks::default();
     let members = opened.published.members;
@@ -162,6 +151,28 @@ fn serve(
         cluster,
         tasks,
         stop,
+        cut,
+    }
+}
+
+/// What the services work with.
+fn parts(
+    config: &Config,
+    opened: &Opened,
+    cluster: &Arc<Cluster>,
+    record: &MemberRecord,
+    cut: CancellationToken,
+) -> service::Parts {
+    service::Parts {
+        handle: opened.handle.clone(),
+        state: opened.state.clone(),
+        published: opened.published.clone(),
+        identity: identity(config, cluster.cluster_id, record),
+        limits: config.limits.clone(),
+        quota_bytes: config.storage.quota_bytes,
+        forward: Arc::new(cluster.requester.clone()),
+        admin: cluster.clone(),
+        leader_wait: LEADER_WAIT_ELECTIONS * config.raft.election,
         cut,
     }
 }

@@ -155,13 +155,7 @@ impl Failure {
             }
             Failure::Behind { leader } => behind(*leader),
             Failure::Admin(error) => administration::administration(error),
-            Failure::NotLeading => row(
-                Code::FailedPrecondition,
-                "not leader",
-                StatusCode::CONFLICT,
-                "not_leader",
-                HINT_LEADER,
-            ),
+            Failure::NotLeading => administration::not_leading(),
             Failure::Propose(error) => propose(error),
             Failure::Read(error) => read(error),
             Failure::TimedOut(outcome) => unavailable("request timed out", "timed_out", *outcome)

@@ -1,6 +1,6 @@
 //! The rows of the table for what administrators ask: etcd's codes and texts where etcd has them.
 
-use super::{Failure, HINT_FIX, HINT_RETRY, Outcome, Row, row, unavailable};
+use super::{Failure, HINT_FIX, HINT_LEADER, HINT_RETRY, Outcome, Row, row, unavailable};
 use crate::admin::AdminError;
 use http::StatusCode;
 use tonic::Code;
@@ -43,6 +43,16 @@ pub(super) fn administration(error: &AdminError) -> Row {
         AdminError::NoLeader => Failure::NoLeader.row(),
         AdminError::Unknown(_) => Failure::TimedOut(Outcome::Unknown).row(),
     }
+}
+
+pub(super) fn not_leading() -> Row {
+    row(
+        Code::FailedPrecondition,
+        "not leader",
+        StatusCode::CONFLICT,
+        "not_leader",
+        HINT_LEADER,
+    )
 }
 
 fn conflict(message: impl Into<std::borrow::Cow<'static, str>>) -> Row {
