@@ -160,7 +160,7 @@ impl Default for RaftConfig {
             election: Duration::from_millis(1000),
             log_retention_entries: 100_000,
             log_retention_bytes: 256 * MIB as u64,
-            snapshot_bytes_per_second: 64 * MIB as u64,
+            snapshot_bytes_per_second: 32 * MIB as u64,
             peer_queue_bytes: 32 * MIB,
         }
     }
