@@ -123,6 +123,12 @@ impl Checker {
         });
     }
 
+    /// An entry that nobody else can know of is gone, and its term with it: another may take its place.
+    pub(super) fn unproposed(&mut self, place: (u64, u64)) {
+        self.committed.proposed.remove(&place);
+        self.committed.changes.remove(&place);
+    }
+
     /// A node hands out a committed entry.
     pub(crate) fn committed(&mut self, core: &Core, committed: &Committed, scene: &mut Scene<'_>) {
         let position = committed.position;

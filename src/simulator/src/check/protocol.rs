@@ -28,6 +28,8 @@ pub(super) struct NodeRecord {
     committed: u64,
     applied: u64,
     led: bool,
+    /// Entries that this node made and that nobody else can know of: a crash may take them back, and their term.
+    private: Vec<(u64, u64)>,
 }
 
 impl NodeRecord {
@@ -52,6 +54,10 @@ impl Checker {
         for entry in records.unwrap_or_default() {
             let term = simulation::position(&entry).map_or(0, |position| position.term);
             record.terms.push(term);
+        }
+        for entry in std::mem::take(&mut self.nodes[node].private) {
+            self.appended.remove(&entry);
+            self.unproposed(entry);
         }
         self.require(core.term() >= promised, "a term is not forgotten", || {
             format!(
@@ -80,13 +86,22 @@ impl Checker {
             record.terms.push(position.term);
             let previous = previous.unwrap_or(0);
             let seen = (digest(&entry.payload), previous);
-            let first = *self.appended.entry((index, position.term)).or_insert(seen);
+            let at = (index, position.term);
+            if !self.appended.contains_key(&at) {
+                self.nodes[node].private.push(at);
+            }
+            let first = *self.appended.entry(at).or_insert(seen);
             // The term before is unknown at the start of a truncated log.
             let same = first.0 == seen.0 && (previous == 0 || first.1 == 0 || first.1 == previous);
             self.require(same, "logs match", || {
                 format!("two entries {index} of term {}", position.term)
             });
         }
+    }
+
+    /// What a node has written so far is durable.
+    pub(crate) fn written(&mut self, node: usize) {
+        self.nodes[node].private.clear();
     }
 
     /// A snapshot is to take the place of the log of a node.
@@ -134,6 +149,7 @@ impl Checker {
             self.nodes[node].term = self.nodes[node].term.max(glance.term);
         }
         if glance.kind == Kind::Append {
+            self.nodes[node].private.clear();
             // Whoever leads has voted in that term, if only for itself.
             self.nodes[node].term = self.nodes[node].term.max(glance.term);
         }

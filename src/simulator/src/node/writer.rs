@@ -175,6 +175,7 @@ impl Running {
         if writing.must_sync {
             let synced = self.log.write(&LogWrite::default(), true);
             self.unless_ignored(around, synced)?;
+            around.check.written(self.run.node);
         }
         if let Some(ballot) = writing.ballot {
             let saved = self.directory.save_ballot(ballot);
