@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .bytes(".")
         .file_descriptor_set_path(descriptor_set)
+        .extern_path(".etcdserverpb.WatchResponse", "crate::WatchResponse")
         .compile_protos(&PUBLIC, &["proto"])?;
     tonic_prost_build::configure()
         .bytes(".")

@@ -9,3 +9,4 @@ pub mod metrics;
 pub mod node;
 pub mod peer;
 pub mod service;
+pub mod watch;

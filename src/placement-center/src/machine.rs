@@ -5,6 +5,7 @@ mod reply;
 
 pub use reply::{NotUnderstood, decode_reply, encode_reply};
 
+use crate::watch::Recent;
 use crate::{kv, members};
 use bytes::{BufMut, Bytes, BytesMut};
 use consensus::{ApplyContext, MachineError, Membership, StateMachine};
@@ -40,6 +41,8 @@ pub struct Published {
     pub kv: Arc<kv::Published>,
     /// The members of the center.
     pub members: Arc<members::Published>,
+    /// The newest changes of keys, for those who watch.
+    pub recent: Arc<Recent>,
 }
 
 /// The replicated state machine of the placement center.
@@ -62,6 +65,7 @@ impl Machine {
         let published = Published {
             kv: Arc::new(kv.published()),
             members: Arc::new(members.published()),
+            recent: Arc::default(),
         };
         let machine = Machine {
             kv,
@@ -81,6 +85,7 @@ impl StateMachine for Machine {
         command: Bytes,
         batch: &mut ApplyBatch<'_>,
     ) -> Result<Reply, MachineError> {
+        self.kv.keep_changes(self.published.recent.is_watched());
         Ok(match decode(command)? {
             command::Command::Put(request) => Reply::Put(self.kv.put(&request, batch)?),
             command::Command::DeleteRange(request) => {
@@ -120,6 +125,9 @@ impl StateMachine for Machine {
     fn committed(&mut self, _applied: Applied) {
         self.kv.publish(&self.published.kv);
         self.members.publish(&self.published.members);
+        let newest = self.published.kv.revision();
+        let changes = self.kv.take_changes();
+        self.published.recent.committed(newest, changes);
     }
 
     fn restored(&mut self, state: &StateStore) -> Result<(), MachineError> {
@@ -128,6 +136,7 @@ impl StateMachine for Machine {
         self.members = members::Store::open(&view)?;
         self.kv.publish(&self.published.kv);
         self.members.publish_all(&self.published.members);
+        self.published.recent.replaced(self.published.kv.revision());
         Ok(())
     }
 

@@ -1,8 +1,13 @@
-//! The wire: messages and services generated from `proto/`. No logic lives here.
+//! The wire: messages and services generated from `proto/`, and the one message written by hand. No logic
+//! lives here.
 //!
 //! Public APIs (`etcdserverpb`, `mvccpb`, `placement_v1`) and what only our own nodes read
 //! (`internal_v1`, the commands of the Raft log) are separate packages, because they change for
 //! different reasons.
+
+mod watch;
+
+pub use watch::WatchResponse;
 
 /// Generated code documents itself by the comments of the .proto files.
 macro_rules! generated {

@@ -4,13 +4,14 @@
 //!
 //! A living key's newest version is one record of the current family, so a range is one sequential
 //! scan whatever the number of old versions. A version moves to the history family when it is
-//! overwritten or deleted. The revision family lists all changes in order, for compaction (and for
-//! watches, when they come). See `docs/decisions/0002-current-and-history.md`.
+//! overwritten or deleted. The revision family lists all changes in order, for compaction and for watches.
+//! See `docs/decisions/0002-current-and-history.md`.
 
 mod check;
 mod compare;
 mod counting;
 mod counts;
+mod event;
 mod fault;
 mod intervals;
 mod key;
@@ -21,6 +22,7 @@ mod published;
 mod range;
 mod record;
 mod refusal;
+mod replay;
 mod select;
 mod snapshot;
 mod store;
@@ -31,10 +33,12 @@ mod write;
 pub use check::{
     check_delete_range, check_put, check_range, check_txn, grows, is_read_only, is_serializable,
 };
+pub use event::{Event, Revision};
 pub use fault::ReadFailure;
 pub use page::{Page, PageRequest};
 pub use published::Published;
 pub use refusal::Refusal;
+pub use replay::{Interest, ReplayRequest, Replayed, replay};
 pub use store::Store;
 
 use protocol::etcdserverpb::{RangeRequest, RangeResponse, TxnRequest, TxnResponse};

@@ -42,6 +42,11 @@ impl Found {
         &self.bytes
     }
 
+    /// The stored record, sharing its memory.
+    pub(super) fn shared(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
     /// The value, sharing the memory of the record.
     pub(super) fn value(&self) -> Result<Bytes> {
         Ok(self.bytes.slice_ref(self.record()?.value))

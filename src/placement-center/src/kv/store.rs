@@ -2,12 +2,14 @@
 //! Deterministic, apart from housekeeping, which changes no answer.
 
 use super::counts::Counts;
+use super::event::{Collector, Revision};
 use super::fault::{Damaged, ReadFailure};
 use super::meta::Meta;
 use super::snapshot::Snapshot;
 use super::write::Writer;
 use super::{META, Published, Refusal, check_delete_range, check_put, check_txn, sweep, txn};
 use protocol::etcdserverpb::*;
+use std::sync::Arc;
 use storage::{ApplyBatch, Read, Result};
 
 /// The writer's side of the key-value store. What it keeps in memory is what the newest batch says; it
@@ -16,6 +18,8 @@ use storage::{ApplyBatch, Read, Result};
 pub struct Store {
     meta: Meta,
     pub(super) counts: Counts,
+    /// Changes for those who watch; whether they are gathered changes no answer.
+    events: Collector,
 }
 
 /// Outcome of a request: the response, or why it changed nothing.
@@ -27,6 +31,7 @@ impl Store {
         let store = Store {
             meta: Meta::load(reader)?,
             counts: Counts::load(reader)?,
+            events: Collector::default(),
         };
         if store.counts.total() != store.meta.keys {
             return Err(Damaged {
@@ -46,6 +51,16 @@ impl Store {
     /// Tells readers of the committed state.
     pub fn publish(&self, published: &Published) {
         published.publish(&self.meta);
+    }
+
+    /// Whether the changes of the next request are kept for [`Store::take_changes`].
+    pub fn keep_changes(&mut self, wanted: bool) {
+        self.events.switch(wanted);
+    }
+
+    /// The changes kept since the last call, a revision each.
+    pub fn take_changes(&mut self) -> Vec<Arc<Revision>> {
+        self.events.take()
     }
 
     /// Applies a put.
@@ -131,6 +146,6 @@ impl Store {
     }
 
     fn writer<'w, 'b>(&'w mut self, batch: &'w mut ApplyBatch<'b>) -> Writer<'w, 'b> {
-        Writer::new(&mut self.meta, &mut self.counts, batch)
+        Writer::new(&mut self.meta, &mut self.counts, &mut self.events, batch)
     }
 }

@@ -2,6 +2,7 @@
 //! the next sub-revision, and the revision counter moves only if there was a change.
 
 use super::counts::Counts;
+use super::event::{Changed, Collector};
 use super::key::{Position, Span, history_key};
 use super::meta::Meta;
 use super::record::{Change, Record, Replaced, TOMBSTONE, version_bytes};
@@ -20,6 +21,7 @@ use storage::Result;
 pub(super) struct Writer<'w, 'b> {
     meta: &'w mut Meta,
     counts: &'w mut Counts,
+    events: &'w mut Collector,
     batch: &'w mut ApplyBatch<'b>,
     /// Where the next change goes.
     next: Position,
@@ -37,6 +39,7 @@ impl<'w, 'b> Writer<'w, 'b> {
     pub(super) fn new(
         meta: &'w mut Meta,
         counts: &'w mut Counts,
+        events: &'w mut Collector,
         batch: &'w mut ApplyBatch<'b>,
     ) -> Self {
         let next = Position {
@@ -46,6 +49,7 @@ impl<'w, 'b> Writer<'w, 'b> {
         Writer {
             meta,
             counts,
+            events,
             batch,
             next,
             scratch: Scratch::default(),
@@ -79,6 +83,7 @@ impl<'w, 'b> Writer<'w, 'b> {
         if self.next.sub > 0 {
             self.meta.revision = self.next.main;
             self.meta.save(self.batch);
+            self.events.close(self.next.main);
         }
     }
 
@@ -107,6 +112,14 @@ impl<'w, 'b> Writer<'w, 'b> {
         };
         record.encode(&mut self.scratch.value);
         self.batch.put(CURRENT, &request.key, &self.scratch.value);
+        if self.events.is_on() {
+            self.events.add(Changed {
+                key: &request.key,
+                revision: self.next.main,
+                version: Some(&self.scratch.value),
+                previous: previous.map(Found::shared),
+            });
+        }
         self.meta.logical_bytes += version_bytes(request.key.len(), record.value.len() as u64);
         self.log(Change {
             key: &request.key,
@@ -140,6 +153,14 @@ impl<'w, 'b> Writer<'w, 'b> {
             self.batch.put(HISTORY, &self.scratch.key, &TOMBSTONE);
             self.meta.logical_bytes += version_bytes(key.len(), 0);
             self.meta.keys -= 1;
+            if self.events.is_on() {
+                self.events.add(Changed {
+                    key,
+                    revision: self.next.main,
+                    version: None,
+                    previous: Some(found.shared()),
+                });
+            }
             self.log(Change {
                 key,
                 is_tombstone: true,
