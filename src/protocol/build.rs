@@ -20,16 +20,20 @@ const INTERNAL: [&str; 4] = [
     "proto/placement/internal/v1/peer.proto",
 ];
 
+/// What both sets are generated with. The internal files import the public ones, which are then generated
+/// twice: the same must come of it.
+fn builder() -> tonic_prost_build::Builder {
+    tonic_prost_build::configure()
+        .bytes(".")
+        .extern_path(".etcdserverpb.WatchResponse", "crate::WatchResponse")
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let descriptor_set = PathBuf::from(env::var("OUT_DIR")?).join("public_api.bin");
-    tonic_prost_build::configure()
-        .bytes(".")
+    builder()
         .file_descriptor_set_path(descriptor_set)
-        .extern_path(".etcdserverpb.WatchResponse", "crate::WatchResponse")
         .compile_protos(&PUBLIC, &["proto"])?;
-    tonic_prost_build::configure()
-        .bytes(".")
-        .compile_protos(&INTERNAL, &["proto"])?;
+    builder().compile_protos(&INTERNAL, &["proto"])?;
     println!("cargo:rerun-if-changed=proto");
     Ok(())
 }

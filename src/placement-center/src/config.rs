@@ -26,6 +26,9 @@ pub const HEARTBEATS_PER_ELECTION_MIN: u32 = 3;
 
 const MIB: usize = 1024 * 1024;
 
+/// Watchers are told of their progress no more often than this.
+pub const WATCH_PROGRESS_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
 /// Everything a node needs to know before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -123,6 +126,14 @@ pub struct LimitsConfig {
     pub connections_max: usize,
     /// Operations of one Pipeline stream read ahead of their answers.
     pub pipeline_window: usize,
+    /// Watchers of one stream.
+    pub watchers_per_stream_max: usize,
+    /// Watchers of this node.
+    pub watchers_max: usize,
+    /// Key and range end of one watcher, in bytes.
+    pub watch_key_bytes_max: usize,
+    /// How often a watcher that asked for it is told how far it has seen.
+    pub watch_progress_interval: Duration,
     /// Deadline of a request whose client set none, and the longest one granted.
     pub request_timeout: Duration,
     /// Time that requests in flight get to finish when the node stops.
@@ -186,6 +197,10 @@ impl Default for LimitsConfig {
             concurrent_streams_max: 1024,
             connections_max: 4096,
             pipeline_window: 1024,
+            watchers_per_stream_max: 10_000,
+            watchers_max: 200_000,
+            watch_key_bytes_max: 16 * 1024,
+            watch_progress_interval: Duration::from_secs(600),
             request_timeout: Duration::from_secs(5),
             shutdown_timeout: Duration::from_secs(4),
         }

@@ -5,7 +5,7 @@ mod reply;
 
 pub use reply::{NotUnderstood, decode_reply, encode_reply};
 
-use crate::watch::Recent;
+use crate::watch::{Recent, Tuning};
 use crate::{kv, members};
 use bytes::{BufMut, Bytes, BytesMut};
 use consensus::{ApplyContext, MachineError, Membership, StateMachine};
@@ -65,7 +65,7 @@ impl Machine {
         let published = Published {
             kv: Arc::new(kv.published()),
             members: Arc::new(members.published()),
-            recent: Arc::default(),
+            recent: Arc::new(Recent::new(&Tuning::default())),
         };
         let machine = Machine {
             kv,

@@ -6,6 +6,8 @@
 //! * [`Mutant`] plants a bug in what the driver does, to see that the checkers find it.
 //! * [`Counters`] tell which faults really took effect.
 //!
+//! [`linear`] and [`watches`] check what clients saw, of a simulation or of real processes.
+//!
 //! It simulates no tokio, no socket and no RocksDB: what runs here is everything that decides, not what
 //! carries it.
 
@@ -27,6 +29,7 @@ mod simulation;
 mod world;
 
 pub mod linear;
+pub mod watches;
 
 pub use check::Violation;
 pub use counters::{Count, Counters};

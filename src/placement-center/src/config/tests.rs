@@ -102,6 +102,16 @@ fn each_broken_rule_names_its_key() {
             c.limits.concurrent_streams_max = 0
         }),
         ("limits.pipeline_window", |c| c.limits.pipeline_window = 0),
+        ("limits.watchers_per_stream_max", |c| {
+            c.limits.watchers_per_stream_max = 0
+        }),
+        ("limits.watchers_max", |c| c.limits.watchers_max = 0),
+        ("limits.watch_key_bytes_max", |c| {
+            c.limits.watch_key_bytes_max = 0
+        }),
+        ("limits.watch_progress_interval_ms", |c| {
+            c.limits.watch_progress_interval = Duration::from_millis(99)
+        }),
         ("limits.request_timeout_ms", |c| {
             c.limits.request_timeout = Duration::ZERO
         }),

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use storage::DataDir;
 
 use super::address::{check_host_port, is_loopback, is_unspecified};
-use super::{Config, HEARTBEATS_PER_ELECTION_MIN, Invalid, NAME_BYTES_MAX};
+use super::{
+    Config, HEARTBEATS_PER_ELECTION_MIN, Invalid, NAME_BYTES_MAX, WATCH_PROGRESS_INTERVAL_MIN,
+};
 
 impl Config {
     /// Checks the rules that a node relies on, whoever built the configuration.
@@ -261,6 +263,12 @@ impl Config {
             ),
             ("limits.pipeline_window", limits.pipeline_window),
             (
+                "limits.watchers_per_stream_max",
+                limits.watchers_per_stream_max,
+            ),
+            ("limits.watchers_max", limits.watchers_max),
+            ("limits.watch_key_bytes_max", limits.watch_key_bytes_max),
+            (
                 "limits.request_timeout_ms",
                 usize::from(!limits.request_timeout.is_zero()),
             ),
@@ -272,6 +280,16 @@ impl Config {
         if let Some((key, _)) = counts.iter().find(|(_, value)| *value == 0) {
             let reason = "it must be 1 or more; nothing could ever be served";
             return Err(invalid(key, "0", reason));
+        }
+        if limits.watch_progress_interval < WATCH_PROGRESS_INTERVAL_MIN {
+            return Err(invalid(
+                "limits.watch_progress_interval_ms",
+                limits.watch_progress_interval.as_millis().to_string(),
+                format!(
+                    "it must be at least {}: more often would only burn the processor",
+                    WATCH_PROGRESS_INTERVAL_MIN.as_millis()
+                ),
+            ));
         }
         if self.raft.peer_queue_bytes < limits.request_bytes_max {
             return Err(invalid(

@@ -235,6 +235,10 @@ fn limits_json(limits: &LimitsConfig) -> Value {
         concurrent_streams_max,
         connections_max,
         pipeline_window,
+        watchers_per_stream_max,
+        watchers_max,
+        watch_key_bytes_max,
+        watch_progress_interval,
         request_timeout,
         shutdown_timeout,
     } = limits;
@@ -246,6 +250,10 @@ fn limits_json(limits: &LimitsConfig) -> Value {
         "concurrent_streams_max": concurrent_streams_max,
         "connections_max": connections_max,
         "pipeline_window": pipeline_window,
+        "watchers_per_stream_max": watchers_per_stream_max,
+        "watchers_max": watchers_max,
+        "watch_key_bytes_max": watch_key_bytes_max,
+        "watch_progress_interval_ms": watch_progress_interval.as_millis(),
         "request_timeout_ms": request_timeout.as_millis(),
         "shutdown_timeout_ms": shutdown_timeout.as_millis(),
     })

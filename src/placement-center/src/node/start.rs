@@ -14,6 +14,7 @@ use crate::machine::{self, Machine, Published, Reply};
 use crate::members::MemberRecord;
 use crate::peer::{self, Transport};
 use crate::service::{self, Context, Identity};
+use crate::watch;
 use consensus::{Group, Handle, Links, PeerHandle, peer_channel};
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -103,9 +104,11 @@ fn serve(
 ) -> Node {
     let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
     let requester = cluster.requester.clone();
-    let context = Context::new(parts(&config, &opened, &cluster, &record, cut.clone()));
-    let (shutdown_timeout, hand_over_time) = (config.limits.shutdown_timeout, config.raft.election);
     let mut tasks = Tasks::default();
+    let watches = start_watches(&config, &opened, &mut tasks, &stop);
+    let running = (watches, cut.clone());
+    let context = Context::new(parts(&config, &opened, (&cluster, &record), running));
+    let (shutdown_timeout, hand_over_time) = (config.limits.shutdown_timeout, config.raft.election);
     let members = opened.published.members;
     let following = follow_members(
         config.node_id,
@@ -159,9 +162,8 @@ fn serve(
 fn parts(
     config: &Config,
     opened: &Opened,
-    cluster: &Arc<Cluster>,
-    record: &MemberRecord,
-    cut: CancellationToken,
+    (cluster, record): (&Arc<Cluster>, &MemberRecord),
+    (watches, cut): (watch::Hub, CancellationToken),
 ) -> service::Parts {
     service::Parts {
         handle: opened.handle.clone(),
@@ -170,11 +172,34 @@ fn parts(
         identity: identity(config, cluster.cluster_id, record),
         limits: config.limits.clone(),
         quota_bytes: config.storage.quota_bytes,
+        watches,
         forward: Arc::new(cluster.requester.clone()),
         admin: cluster.clone(),
         leader_wait: LEADER_WAIT_ELECTIONS * config.raft.election,
         cut,
     }
+}
+
+/// Starts the hub of watches, and the task that tells it of a leader that stays away.
+fn start_watches(
+    config: &Config,
+    opened: &Opened,
+    tasks: &mut Tasks,
+    stop: &CancellationToken,
+) -> watch::Hub {
+    let (hub, runner) = watch::Hub::new(watch::Parts {
+        state: opened.state.clone(),
+        published: Arc::clone(&opened.published.kv),
+        recent: Arc::clone(&opened.published.recent),
+        limits: watch::Limits::of(&config.limits),
+        tuning: watch::Tuning::default(),
+    });
+    tasks.spawn("watches", runner.run(stop.clone()));
+    let patience = LEADER_WAIT_ELECTIONS * config.raft.election;
+    let handle = opened.handle.clone();
+    let following = watch::follow_leader(handle, hub.clone(), patience, stop.clone());
+    tasks.spawn("leader of watches", following);
+    hub
 }
 
 /// What clients are told about this node.

@@ -34,6 +34,11 @@ impl Call {
         }
     }
 
+    /// Whether the client prefers an error to an answer from a member without a leader.
+    pub(super) fn demands_leader<T>(request: &Request<T>) -> bool {
+        demands_leader(request.metadata())
+    }
+
     /// Begins a call of the native services.
     pub(super) fn native<T>(context: &Arc<Context>, rpc: Rpc, request: Request<T>) -> (Call, T) {
         (Call::begin(context, rpc, &request), request.into_inner())

@@ -4,6 +4,7 @@
 use super::etcd::cluster::ClusterService;
 use super::etcd::kv::KvService;
 use super::etcd::maintenance::MaintenanceService;
+use super::etcd::watch::WatchService;
 use super::gateway::{Gateway, GatewayError};
 use super::health::HealthService;
 use super::metrics::Metrics;
@@ -16,6 +17,7 @@ use hyper::body::Incoming;
 use protocol::etcdserverpb::cluster_server::ClusterServer;
 use protocol::etcdserverpb::kv_server::KvServer;
 use protocol::etcdserverpb::maintenance_server::MaintenanceServer;
+use protocol::etcdserverpb::watch_server::WatchServer;
 use protocol::placement::v1::kv_service_server::KvServiceServer;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -72,10 +74,13 @@ impl Dispatch {
         let maintenance = MaintenanceServer::new(MaintenanceService::new(Arc::clone(&context)));
         let native = KvServiceServer::new(native::kv::KvService::new(Arc::clone(&context)))
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let watch = WatchServer::new(WatchService::new(Arc::clone(&context)))
+            .max_decoding_message_size(MESSAGE_BYTES_MAX);
         let health = HealthServer::new(HealthService::new(Arc::clone(&context)));
         // The busy services too: the router knows what to say to a method that does not exist.
         let routes = Routes::new(kv.clone())
             .add_service(native.clone())
+            .add_service(watch)
             .add_service(cluster)
             .add_service(maintenance)
             .add_service(health)

@@ -84,6 +84,8 @@ pub enum Failure {
     TimedOut(Outcome),
     /// The node stops and has no time left for the request.
     Stopping(Outcome),
+    /// The server ends a stream of watches, because it stops.
+    WatchCanceled,
     /// The compaction is applied; the forgotten versions were not all removed before the deadline.
     SweepPending,
     /// The local store could not be read. The cause is in the log.
@@ -161,6 +163,13 @@ impl Failure {
             Failure::TimedOut(outcome) => unavailable("request timed out", "timed_out", *outcome)
                 .with_status(StatusCode::GATEWAY_TIMEOUT),
             Failure::Stopping(outcome) => unavailable("server stopped", "stopping", *outcome),
+            Failure::WatchCanceled => row(
+                Code::Cancelled,
+                "watch canceled",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "watch_canceled",
+                "watch again, on another member",
+            ),
             Failure::SweepPending => row(
                 Code::DeadlineExceeded,
                 "compaction is applied, removal of the forgotten versions is still under way",

@@ -28,6 +28,8 @@ pub enum Rpc {
     MemberUpdate,
     /// etcd: make a learner a voter.
     MemberPromote,
+    /// etcd: watch keys.
+    Watch,
     /// etcd: list the members.
     MemberList,
     /// etcd: list alarms.
@@ -48,7 +50,7 @@ pub enum Rpc {
     Pipeline,
 }
 
-const RPC_COUNT: usize = 19;
+const RPC_COUNT: usize = 20;
 /// gRPC codes are numbered from 0 (OK) to 16 (UNAUTHENTICATED).
 const CODE_COUNT: usize = 17;
 
@@ -71,6 +73,7 @@ impl Rpc {
         Rpc::MemberRemove,
         Rpc::MemberUpdate,
         Rpc::MemberPromote,
+        Rpc::Watch,
         Rpc::MemberList,
         Rpc::Alarm,
         Rpc::Status,
@@ -96,6 +99,7 @@ impl Rpc {
             | Rpc::MemberUpdate
             | Rpc::MemberPromote
             | Rpc::MemberList => "etcdserverpb.Cluster",
+            Rpc::Watch => "etcdserverpb.Watch",
             Rpc::Alarm | Rpc::Status => "etcdserverpb.Maintenance",
             Rpc::Set | Rpc::Get | Rpc::Delete | Rpc::Exists | Rpc::ListPrefix | Rpc::Pipeline => {
                 "placement.v1.KvService"
@@ -112,7 +116,7 @@ impl Rpc {
     pub fn kind(self) -> &'static str {
         match self {
             Rpc::RangeStream => "server_stream",
-            Rpc::Pipeline => "bidi_stream",
+            Rpc::Pipeline | Rpc::Watch => "bidi_stream",
             _ => "unary",
         }
     }

@@ -27,6 +27,7 @@ use crate::config::LimitsConfig;
 use crate::kv;
 use crate::machine::{Published, Reply};
 use crate::members::Members;
+use crate::watch;
 use metrics::Metrics;
 use protocol::etcdserverpb::ResponseHeader;
 use std::sync::Arc;
@@ -70,6 +71,8 @@ pub struct Parts {
     pub limits: LimitsConfig,
     /// Logical bytes above which requests that grow the store are refused.
     pub quota_bytes: u64,
+    /// The watches.
+    pub watches: watch::Hub,
     /// The way to the other members.
     pub forward: Arc<dyn Forward>,
     /// The administration of the cluster.
@@ -88,6 +91,7 @@ pub struct Context {
     identity: Identity,
     limits: LimitsConfig,
     quota_bytes: u64,
+    watches: watch::Hub,
     forward: Arc<dyn Forward>,
     admin: Arc<dyn Admin>,
     leader_wait: Duration,
@@ -108,6 +112,7 @@ impl Context {
             identity: parts.identity,
             limits: parts.limits,
             quota_bytes: parts.quota_bytes,
+            watches: parts.watches,
             forward: parts.forward,
             admin: parts.admin,
             leader_wait: parts.leader_wait,
@@ -146,6 +151,11 @@ impl Context {
     /// What a client may ask for.
     pub fn limits(&self) -> &LimitsConfig {
         &self.limits
+    }
+
+    /// The watches.
+    pub fn watches(&self) -> &watch::Hub {
+        &self.watches
     }
 
     /// Figures of the gRPC services.

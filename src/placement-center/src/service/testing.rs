@@ -6,12 +6,14 @@ use crate::admin::Cluster;
 use crate::config::{Config, LimitsConfig};
 use crate::machine::{self, Machine};
 use crate::node::peers::Requester;
+use crate::watch;
 use axum::routing::get;
 use axum::{Json, Router};
 use bytes::Bytes;
 use protocol::etcdserverpb::cluster_client::ClusterClient;
 use protocol::etcdserverpb::kv_client::KvClient;
 use protocol::etcdserverpb::maintenance_client::MaintenanceClient;
+use protocol::etcdserverpb::watch_client::WatchClient;
 use protocol::etcdserverpb::{PutRequest, RangeRequest};
 use protocol::placement::v1::kv_service_client::KvServiceClient;
 use serde_json::json;
@@ -91,6 +93,16 @@ impl Fixture {
             request_timeout: PATIENCE,
             heartbeat: Config::default().raft.heartbeat,
         };
+        let stop = CancellationToken::new();
+        let mut server = JoinSet::new();
+        let (watches, watching) = watch::Hub::new(watch::Parts {
+            state: state.clone(),
+            published: Arc::clone(&published.kv),
+            recent: Arc::clone(&published.recent),
+            limits: watch::Limits::of(&options.limits),
+            tuning: watch::Tuning::default(),
+        });
+        let hub_stop = stop.clone();
         let context = Context::new(Parts {
             handle,
             state,
@@ -105,6 +117,7 @@ impl Fixture {
             },
             limits: options.limits,
             quota_bytes: options.quota_bytes,
+            watches,
             forward: Arc::new(Alone),
             admin: Arc::new(cluster),
             leader_wait: PATIENCE,
@@ -112,8 +125,9 @@ impl Fixture {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let mut server = JoinSet::new();
+        server.spawn(async move {
+            let Ok(()) = watching.run(hub_stop).await;
+        });
         let serving = server::serve(
             listener,
             Arc::clone(&context),
@@ -138,6 +152,10 @@ impl Fixture {
 
     pub(super) async fn kv(&self) -> KvClient<Channel> {
         KvClient::new(self.channel().await)
+    }
+
+    pub(super) async fn watch(&self) -> WatchClient<Channel> {
+        WatchClient::new(self.channel().await)
     }
 
     pub(super) async fn cluster(&self) -> ClusterClient<Channel> {
@@ -168,9 +186,11 @@ impl Fixture {
         }
     }
 
-    /// Waits until the listener has returned.
+    /// Waits until the listener and the hub of watches have returned.
     pub(super) async fn stopped(&mut self) {
-        bounded(self.server.join_next()).await.unwrap().unwrap();
+        while let Some(ended) = bounded(self.server.join_next()).await {
+            ended.unwrap();
+        }
     }
 
     /// Stops the group under a listener that goes on.

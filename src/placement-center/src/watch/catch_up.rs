@@ -4,19 +4,10 @@
 use super::core::WatcherId;
 use super::index::Index;
 use super::spec::Spec;
+use super::tuning::Tuning;
 use crate::kv::{self, Interest, ReplayRequest, Replayed, Revision};
 use std::sync::Arc;
 use storage::StateStore;
-
-/// Watchers brought up by one step.
-pub(super) const GROUP_MAX: usize = 512;
-/// Revisions in one step, as etcd has it: what one response to a watcher may carry.
-pub(super) const REVISIONS_MAX: usize = 1000;
-/// A step ends with the revision that brings its events to this much memory.
-const BYTES_MAX: usize = 1024 * 1024;
-/// A step over the store ends with the revision that brings it to so many changes, wanted or not: some
-/// milliseconds of reading.
-const ROWS_MAX: usize = 20_000;
 
 /// A watcher that is brought up.
 #[derive(Debug)]
@@ -41,6 +32,7 @@ pub(super) enum Source {
 pub(super) struct Step {
     pub(super) group: Vec<Follower>,
     pub(super) source: Source,
+    pub(super) tuning: Tuning,
 }
 
 /// A step that is done.
@@ -72,8 +64,8 @@ impl Step {
             index.insert(&follower.spec.keys, WatcherId(place as u64));
         }
         let read = match self.source {
-            Source::Memory(revisions) => Ok(from_memory(revisions)),
-            Source::Store => from_store(&self.group, &index, state),
+            Source::Memory(revisions) => Ok(from_memory(revisions, self.tuning.step_bytes_max)),
+            Source::Store => from_store(&self.group, &index, (state, &self.tuning)),
         };
         let mut hit = vec![false; self.group.len()];
         if let Ok(read) = &read {
@@ -101,10 +93,10 @@ fn mark(group: &[Follower], index: &Index, revisions: &[Arc<Revision>], hit: &mu
 }
 
 /// As many revisions as the bounds allow, and one at least.
-fn from_memory(mut revisions: Vec<Arc<Revision>>) -> Read {
+fn from_memory(mut revisions: Vec<Arc<Revision>>, bytes_max: usize) -> Read {
     let mut bytes = 0;
     let within = revisions.iter().take_while(|revision| {
-        let has_room = bytes < BYTES_MAX;
+        let has_room = bytes < bytes_max;
         bytes += revision.bytes();
         has_room
     });
@@ -122,7 +114,7 @@ fn from_memory(mut revisions: Vec<Arc<Revision>>) -> Read {
 fn from_store(
     group: &[Follower],
     index: &Index,
-    state: &StateStore,
+    (state, tuning): (&StateStore, &Tuning),
 ) -> Result<Read, storage::Error> {
     let request = ReplayRequest {
         from: group
@@ -130,9 +122,9 @@ fn from_store(
             .map(|follower| follower.next)
             .min()
             .unwrap_or(0),
-        revisions_max: REVISIONS_MAX,
-        rows_max: ROWS_MAX,
-        bytes_max: BYTES_MAX,
+        revisions_max: tuning.step_revisions_max,
+        rows_max: tuning.step_rows_max,
+        bytes_max: tuning.step_bytes_max,
     };
     let wanted = |key: &[u8], is_delete: bool| {
         let mut interest = Interest::Skip;

@@ -18,6 +18,8 @@ use super::figures::{Figures, down, up};
 use super::index::Index;
 use super::outbox::{End, Outbox};
 use super::spec::Spec;
+use super::tuning::Tuning;
+use crate::config::LimitsConfig;
 use progress::Progress;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -45,10 +47,23 @@ pub struct Limits {
     pub progress_interval: Duration,
 }
 
+impl Limits {
+    /// Those of a node.
+    pub fn of(limits: &LimitsConfig) -> Limits {
+        Limits {
+            watchers_per_stream_max: limits.watchers_per_stream_max,
+            watchers_max: limits.watchers_max,
+            key_bytes_max: limits.watch_key_bytes_max,
+            progress_interval: limits.watch_progress_interval,
+        }
+    }
+}
+
 /// The state of the hub.
 #[derive(Debug)]
 pub(super) struct Core {
     limits: Limits,
+    tuning: Tuning,
     figures: Arc<Figures>,
     streams: BTreeMap<StreamId, Stream>,
     watchers: HashMap<WatcherId, Watcher>,
@@ -105,9 +120,10 @@ enum Place {
 }
 
 impl Core {
-    pub(super) fn new(limits: Limits, figures: Arc<Figures>) -> Core {
+    pub(super) fn new(limits: Limits, tuning: Tuning, figures: Arc<Figures>) -> Core {
         Core {
             limits,
+            tuning,
             figures,
             streams: BTreeMap::new(),
             watchers: HashMap::new(),
@@ -119,6 +135,10 @@ impl Core {
             last_ticket: 0,
             progress: Progress::default(),
         }
+    }
+
+    pub(super) fn tuning(&self) -> &Tuning {
+        &self.tuning
     }
 
     /// Whether there is anybody to tell of events.

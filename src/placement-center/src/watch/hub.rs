@@ -7,6 +7,7 @@ use super::recent::Recent;
 use super::run::Runner;
 use super::signals::Signals;
 use super::spec::{Refusal, Spec};
+use super::tuning::Tuning;
 use crate::kv;
 use futures::future::poll_fn;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub struct Parts {
     pub recent: Arc<Recent>,
     /// What clients may ask for.
     pub limits: Limits,
+    /// Bounds that are not for operators to set.
+    pub tuning: Tuning,
 }
 
 /// Opens streams of watches; cheap to clone.
@@ -43,6 +46,7 @@ struct Shared {
     commands_tx: mpsc::Sender<Command>,
     signals: Arc<Signals>,
     figures: Arc<Figures>,
+    tuning: Tuning,
     last_stream: AtomicU64,
 }
 
@@ -82,6 +86,7 @@ impl Hub {
             commands_tx,
             signals: Arc::clone(&signals),
             figures: Arc::clone(&figures),
+            tuning: parts.tuning,
             last_stream: AtomicU64::new(0),
         };
         let runner = Runner::new(parts, commands_rx, signals, figures);
@@ -97,9 +102,9 @@ impl Hub {
     /// Opens a stream. With `needs_leader` it ends when the node has been without a leader for some time.
     pub fn open(&self, needs_leader: bool) -> Subscription {
         let stream = StreamId(self.shared.last_stream.fetch_add(1, Relaxed) + 1);
-        let figures = Arc::clone(&self.shared.figures);
-        let signals = Arc::clone(&self.shared.signals);
-        let outbox = Arc::new(Outbox::new(stream, figures, signals));
+        let shared = &self.shared;
+        let books = (Arc::clone(&shared.figures), Arc::clone(&shared.signals));
+        let outbox = Arc::new(Outbox::new(stream, &shared.tuning, books));
         let opening = Command::Open {
             stream,
             outbox: Arc::clone(&outbox),

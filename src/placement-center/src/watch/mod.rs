@@ -19,6 +19,7 @@ mod recent;
 mod run;
 mod signals;
 mod spec;
+mod tuning;
 
 pub use core::{Limits, StreamId, Survey, SurveyRequest, WatcherView};
 pub use figures::Figures;
@@ -28,3 +29,4 @@ pub use reader::{Watch, WatchError};
 pub use recent::Recent;
 pub use run::{Runner, follow_leader};
 pub use spec::{Keys, Refusal, Spec};
+pub use tuning::Tuning;

@@ -4,18 +4,13 @@ use super::core::StreamId;
 use super::figures::{Figures, down, up};
 use super::signals::Signals;
 use super::spec::{Refusal, Spec};
+use super::tuning::Tuning;
 use crate::kv::{Event, Revision};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
-
-/// Batches that wait for a stream at most: enough for one revision that thousands of its watchers see. What
-/// each takes beside its events is some hundred bytes.
-const BATCHES_MAX: usize = 4096;
-/// Memory that the events of those batches may keep from being given back, counted for each anew.
-const BYTES_MAX: usize = 1024 * 1024;
 
 /// Something that a stream is to be told. In an outbox the order of notices is the order of what happened.
 #[derive(Clone, Debug)]
@@ -125,6 +120,8 @@ impl Batch {
 #[derive(Debug)]
 pub(super) struct Outbox {
     stream: StreamId,
+    batches_max: usize,
+    bytes_max: usize,
     figures: Arc<Figures>,
     signals: Arc<Signals>,
     inner: Mutex<Inner>,
@@ -149,9 +146,15 @@ struct Inner {
 pub(super) struct Full;
 
 impl Outbox {
-    pub(super) fn new(stream: StreamId, figures: Arc<Figures>, signals: Arc<Signals>) -> Outbox {
+    pub(super) fn new(
+        stream: StreamId,
+        tuning: &Tuning,
+        (figures, signals): (Arc<Figures>, Arc<Signals>),
+    ) -> Outbox {
         Outbox {
             stream,
+            batches_max: tuning.outbox_batches_max,
+            bytes_max: tuning.outbox_bytes_max,
             figures,
             signals,
             inner: Mutex::default(),
@@ -164,7 +167,8 @@ impl Outbox {
         let bytes = batch.bytes;
         let mut inner = self.inner.lock();
         if inner.batches > 0
-            && (inner.batches >= BATCHES_MAX || inner.bytes.saturating_add(bytes) > BYTES_MAX)
+            && (inner.batches >= self.batches_max
+                || inner.bytes.saturating_add(bytes) > self.bytes_max)
         {
             inner.is_overfull = true;
             return Err(Full);
@@ -195,14 +199,14 @@ impl Outbox {
     /// Whether a batch of the usual size finds room. When not, the hub hears of it when it does.
     pub(super) fn has_room(&self) -> bool {
         let mut inner = self.inner.lock();
-        let is_full = inner.batches >= BATCHES_MAX || inner.bytes >= BYTES_MAX;
+        let is_full = inner.batches >= self.batches_max || inner.bytes >= self.bytes_max;
         inner.is_overfull |= is_full;
         !is_full
     }
 
     /// Whether so much waits that the stream cannot be reading.
     pub(super) fn is_backed_up(&self) -> bool {
-        self.inner.lock().notices.len() >= BATCHES_MAX
+        self.inner.lock().notices.len() >= self.batches_max
     }
 
     /// Ends the stream: it is told nothing more, not even what waits.
@@ -245,7 +249,9 @@ impl Outbox {
         if let Notice::Events(batch) = &notice {
             inner.batches -= 1;
             inner.bytes -= batch.bytes;
-            if inner.is_overfull && inner.batches <= BATCHES_MAX / 2 && inner.bytes <= BYTES_MAX / 2
+            if inner.is_overfull
+                && inner.batches <= self.batches_max / 2
+                && inner.bytes <= self.bytes_max / 2
             {
                 inner.is_overfull = false;
                 self.signals.has_room(self.stream);

@@ -1,5 +1,6 @@
 //! The newest revisions in memory: where the apply thread leaves them, and where watches find them.
 
+use super::tuning::Tuning;
 use crate::kv::Revision;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -8,15 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// Revisions kept at most: what a busy node makes in a fraction of a second, so that a watcher that falls
-/// behind for a moment does not go to the store.
-const REVISIONS_MAX: usize = 16 * 1024;
-/// Memory that they may keep. The newest revision stays, however large it is.
-const BYTES_MAX: usize = 32 * 1024 * 1024;
-
 /// A bounded memory of the newest revisions. Nothing ever waits for it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Recent {
+    revisions_max: usize,
+    bytes_max: usize,
     is_watched: AtomicBool,
     kept: Mutex<Kept>,
     changed: Notify,
@@ -43,6 +40,17 @@ pub(super) enum Next {
 }
 
 impl Recent {
+    /// An empty memory.
+    pub fn new(tuning: &Tuning) -> Recent {
+        Recent {
+            revisions_max: tuning.recent_revisions_max,
+            bytes_max: tuning.recent_bytes_max,
+            is_watched: AtomicBool::new(false),
+            kept: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
     /// Whether events are wanted. While not, nothing need be gathered for them.
     pub fn is_watched(&self) -> bool {
         self.is_watched.load(Ordering::Relaxed)
@@ -64,6 +72,7 @@ impl Recent {
         for revision in revisions {
             kept.push(revision);
         }
+        kept.trim(self.revisions_max, self.bytes_max);
         drop(kept);
         self.changed.notify_one();
     }
@@ -145,8 +154,11 @@ impl Kept {
         }
         self.bytes += revision.bytes();
         self.revisions.push_back(revision);
+    }
+
+    fn trim(&mut self, revisions_max: usize, bytes_max: usize) {
         while self.revisions.len() > 1
-            && (self.revisions.len() > REVISIONS_MAX || self.bytes > BYTES_MAX)
+            && (self.revisions.len() > revisions_max || self.bytes > bytes_max)
             && let Some(oldest) = self.revisions.pop_front()
         {
             self.bytes -= oldest.bytes();

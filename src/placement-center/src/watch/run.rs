@@ -25,10 +25,6 @@ const REVISIONS_AT_ONCE: usize = 256;
 /// Steps that run beside the hub. Each takes a thread of the blocking pool; more would only take the disk and
 /// the processor from requests.
 const STEPS_MAX: usize = 2;
-/// A step over so few revisions in memory is done by the hub itself. It ends the chase: nothing is distributed
-/// meanwhile, so whoever is brought up by it is synced.
-const INLINE_MAX: usize = 256;
-
 /// The task of the hub, until it runs.
 #[derive(Debug)]
 pub struct Runner {
@@ -70,7 +66,7 @@ impl Runner {
         figures: Arc<Figures>,
     ) -> Runner {
         Runner {
-            core: Core::new(parts.limits, figures),
+            core: Core::new(parts.limits, parts.tuning, figures),
             state: State {
                 store: parts.state,
                 published: parts.published,
@@ -187,12 +183,13 @@ impl Runner {
 
     /// Brings up those who are behind; returns whether there may be more to do at once.
     fn catch_up(&mut self) -> bool {
+        let inline_max = self.core.tuning().inline_revisions_max;
         while self.steps.len() < STEPS_MAX {
             let Some(step) = self.core.next_step(&self.state.recent) else {
                 return false;
             };
             let Step { source, .. } = &step;
-            if matches!(source, Source::Memory(revisions) if revisions.len() <= INLINE_MAX) {
+            if matches!(source, Source::Memory(revisions) if revisions.len() <= inline_max) {
                 let stepped = step.run(&self.state.store);
                 self.core.stepped(stepped);
                 return true;

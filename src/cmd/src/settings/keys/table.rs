@@ -325,6 +325,46 @@ pub const KEYS: &[Key] = &[
         help: "Operations of one Pipeline stream read ahead of their answers.",
     },
     Key {
+        name: "limits.watchers_per_stream_max",
+        kind: Kind::Whole {
+            min: 1,
+            max: 10_000_000,
+            get: |s| s.node.limits.watchers_per_stream_max as u64,
+            set: |s, n| s.node.limits.watchers_per_stream_max = n as usize,
+        },
+        help: "Watchers of one Watch stream.",
+    },
+    Key {
+        name: "limits.watchers_max",
+        kind: Kind::Whole {
+            min: 1,
+            max: 10_000_000,
+            get: |s| s.node.limits.watchers_max as u64,
+            set: |s, n| s.node.limits.watchers_max = n as usize,
+        },
+        help: "Watchers of this node.",
+    },
+    Key {
+        name: "limits.watch_key_bytes_max",
+        kind: Kind::Whole {
+            min: 1,
+            max: 2_097_152,
+            get: |s| s.node.limits.watch_key_bytes_max as u64,
+            set: |s, n| s.node.limits.watch_key_bytes_max = n as usize,
+        },
+        help: "Bytes of the key and the range end of one watcher.",
+    },
+    Key {
+        name: "limits.watch_progress_interval_ms",
+        kind: Kind::Whole {
+            min: 100,
+            max: 86_400_000,
+            get: |s| s.node.limits.watch_progress_interval.as_millis() as u64,
+            set: |s, n| s.node.limits.watch_progress_interval = Duration::from_millis(n),
+        },
+        help: "How often a watcher that asked for it is told how far it has seen.",
+    },
+    Key {
         name: "limits.request_timeout_ms",
         kind: Kind::Whole {
             min: 1,

@@ -71,6 +71,7 @@ fn table() -> Vec<Expected> {
         (Failure::TimedOut(Outcome::Unknown), Unavailable, "etcdserver: request timed out", 504, "timed_out", Outcome::Unknown, None),
         (Failure::Stopping(NotApplied), Unavailable, "etcdserver: server stopped", 503, "stopping", NotApplied, None),
         (Failure::Stopping(Outcome::Unknown), Unavailable, "etcdserver: server stopped", 503, "stopping", Outcome::Unknown, None),
+        (Failure::WatchCanceled, Cancelled, "etcdserver: watch canceled", 503, "watch_canceled", NotApplied, None),
         (Failure::SweepPending, DeadlineExceeded, "etcdserver: compaction is applied, removal of the forgotten versions is still under way", 504, "sweep_pending", Applied, None),
         (Failure::Store, Internal, "etcdserver: the local store could not be read", 500, "store_failed", NotApplied, None),
         (Failure::Broken, Internal, "etcdserver: internal error", 500, "internal", Outcome::Unknown, None),
@@ -128,6 +129,7 @@ fn kind(failure: &Failure) -> &'static str {
         },
         Failure::TimedOut(_) => "timed out",
         Failure::Stopping(_) => "stopping",
+        Failure::WatchCanceled => "watch canceled",
         Failure::SweepPending => "sweep pending",
         Failure::Store => "store",
         Failure::Broken => "broken",
@@ -135,7 +137,7 @@ fn kind(failure: &Failure) -> &'static str {
 }
 
 /// Arms of [`kind`]: whoever adds one there adds rows above.
-const KINDS: usize = 43;
+const KINDS: usize = 44;
 
 #[test]
 fn every_failure_looks_as_the_table_says() {

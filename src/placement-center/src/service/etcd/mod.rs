@@ -6,6 +6,7 @@ mod range_stream;
 pub mod cluster;
 pub mod maintenance;
 mod membership;
+pub mod watch;
 
 pub(super) use range_stream::successor;
 

@@ -8,3 +8,4 @@ mod pipeline;
 mod range_stream;
 mod server;
 mod waits;
+mod watch;

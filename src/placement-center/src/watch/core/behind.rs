@@ -1,42 +1,49 @@
 //! Bringing up those who are behind: choosing whom together, and what becomes of them after a step.
 
 use super::{Core, Place, StreamId, WatcherId};
-use crate::watch::catch_up::{Follower, GROUP_MAX, REVISIONS_MAX, Read, Source, Step, Stepped};
+use crate::watch::catch_up::{Follower, Read, Source, Step, Stepped};
 use crate::watch::figures::up;
 use crate::watch::outbox::{Batch, Cause, Revisions};
 use crate::watch::recent::Recent;
 use std::sync::Arc;
 
-/// Watchers looked at when a group is chosen, so that choosing stays cheap when many are behind at places far
+/// Watchers looked at for each place in a group: choosing stays cheap when many are behind at revisions far
 /// apart.
-const CANDIDATES_MAX: usize = 4 * GROUP_MAX;
+const CANDIDATES_PER_PLACE: usize = 4;
 
 impl Core {
     /// The next step, if anybody is to be brought up.
     pub(in crate::watch) fn next_step(&mut self, recent: &Recent) -> Option<Step> {
         let group = self.choose()?;
         let from = group.iter().map(|follower| follower.next).min()?;
-        let source = match recent.since(from, REVISIONS_MAX) {
+        let source = match recent.since(from, self.tuning.step_revisions_max) {
             Some(revisions) => Source::Memory(revisions),
             None => {
                 up(&self.figures.replays);
                 Source::Store
             }
         };
-        Some(Step { group, source })
+        Some(Step {
+            group,
+            source,
+            tuning: self.tuning,
+        })
     }
 
     /// The one who waits longest, and those who need what it needs. Whoever has no room in the outbox steps
     /// aside until there is some.
     fn choose(&mut self) -> Option<Vec<Follower>> {
         let mut group: Vec<Follower> = Vec::new();
-        let candidates = self.behind.values().copied().take(CANDIDATES_MAX);
+        let group_max = self.tuning.group_max;
+        let span = self.tuning.step_revisions_max as i64;
+        let candidates = self.behind.values().copied();
+        let candidates = candidates.take(CANDIDATES_PER_PLACE * group_max);
         for id in candidates.collect::<Vec<WatcherId>>() {
             let Some(watcher) = self.watchers.get(&id) else {
                 continue;
             };
             let anchor = group.first().map_or(watcher.next, |first| first.next);
-            let reach = anchor.saturating_add(REVISIONS_MAX as i64);
+            let reach = anchor.saturating_add(span);
             if !(anchor..reach).contains(&watcher.next) {
                 continue;
             }
@@ -51,7 +58,7 @@ impl Core {
                 next: watcher.next,
             });
             self.place(id, Place::Stepping);
-            if group.len() == GROUP_MAX {
+            if group.len() == group_max {
                 break;
             }
         }
