@@ -78,8 +78,8 @@ fn batch(told: &mut [Told], place: usize) -> &mut Vec<Change> {
 fn what_happened_may_be_told() {
     assert_eq!(edited(|_| {}), [""; 0]);
     // All of the past in one batch, and only a part of it so far.
-    let together = told().iter_mut().flat_map(|told| match told {
-        Told::Events(events) => std::mem::take(events),
+    let together = told().into_iter().flat_map(|told| match told {
+        Told::Events(events) => events,
         _ => Vec::new(),
     });
     assert_eq!(

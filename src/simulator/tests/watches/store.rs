@@ -89,9 +89,16 @@ impl Store {
         assert_eq!(self.revision(), revision);
     }
 
-    /// Compacts somewhere between the last compaction and now.
+    /// Compacts somewhere behind the last compaction.
     pub fn compact(&mut self, dice: &mut Dice) {
-        let revision = dice.between(self.past.compacted as u64 + 1, self.revision() as u64) as i64;
+        // Mostly far back, as operators do, so that there is a past to watch.
+        let readable = self.revision() - self.past.compacted;
+        let furthest = if dice.chance(200) {
+            readable
+        } else {
+            readable / 4
+        };
+        let revision = self.past.compacted + dice.between(1, furthest.max(1) as u64) as i64;
         let request = CompactionRequest {
             revision,
             physical: false,
@@ -137,7 +144,7 @@ fn transaction(dice: &mut Dice) -> TxnRequest {
     let mut operations = Vec::new();
     if dice.chance(80) {
         let request = DeleteRangeRequest {
-            key: Bytes::from_static(dice.pick(&KEYS)),
+            key: Bytes::copy_from_slice(dice.pick::<&[u8]>(&KEYS)),
             range_end: Bytes::from_static(b"\0"),
             prev_kv: false,
         };

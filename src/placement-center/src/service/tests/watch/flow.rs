@@ -38,7 +38,7 @@ async fn a_revision_is_one_answer_to_each_watcher() {
         op(Op::RequestPut(put("a", "1"))),
     ];
     run(&node, operations).await;
-    let mut answers = vec![stream.next().await, stream.next().await];
+    let mut answers = [stream.next().await, stream.next().await];
     answers.sort_by_key(|answer| answer.watch_id);
     assert!(answers.iter().all(|answer| revision(answer) == 3));
     assert_eq!(

@@ -94,7 +94,7 @@ async fn nothing_is_told_before_a_start_in_the_future() {
     // Neither events nor progress of what lies before; then both, in order.
     let first = stream.next().await;
     assert_eq!(briefs(&events(&first)), [put_of("a", "3", 4)]);
-    let mut answers = vec![stream.next().await, stream.next().await];
+    let mut answers = [stream.next().await, stream.next().await];
     answers.sort_by_key(|answer| answer.watch_id);
     assert_eq!(answers[0].watch_id, -1, "the progress");
     assert!(revision(&answers[0]) >= 4);
