@@ -3,6 +3,7 @@
 
 use super::etcd::cluster::ClusterService;
 use super::etcd::kv::KvService;
+use super::etcd::lease::LeaseService;
 use super::etcd::maintenance::MaintenanceService;
 use super::gateway::{Gateway, GatewayError};
 use super::health::HealthService;
@@ -15,6 +16,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, heade
 use hyper::body::Incoming;
 use protocol::etcdserverpb::cluster_server::ClusterServer;
 use protocol::etcdserverpb::kv_server::KvServer;
+use protocol::etcdserverpb::lease_server::LeaseServer;
 use protocol::etcdserverpb::maintenance_server::MaintenanceServer;
 use protocol::placement::v1::kv_service_server::KvServiceServer;
 use std::convert::Infallible;
@@ -69,6 +71,7 @@ impl Dispatch {
         let kv = KvServer::new(KvService::new(Arc::clone(&context)))
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
         let cluster = ClusterServer::new(ClusterService::new(Arc::clone(&context)));
+        let lease = LeaseServer::new(LeaseService::new(Arc::clone(&context)));
         let maintenance = MaintenanceServer::new(MaintenanceService::new(Arc::clone(&context)));
         let native = KvServiceServer::new(native::kv::KvService::new(Arc::clone(&context)))
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
@@ -76,6 +79,7 @@ impl Dispatch {
         // The busy services too: the router knows what to say to a method that does not exist.
         let routes = Routes::new(kv.clone())
             .add_service(native.clone())
+            .add_service(lease)
             .add_service(cluster)
             .add_service(maintenance)
             .add_service(health)

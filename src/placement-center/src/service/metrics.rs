@@ -28,6 +28,16 @@ pub enum Rpc {
     MemberUpdate,
     /// etcd: make a learner a voter.
     MemberPromote,
+    /// etcd: make a lease.
+    LeaseGrant,
+    /// etcd: end a lease.
+    LeaseRevoke,
+    /// etcd: renew leases.
+    LeaseKeepAlive,
+    /// etcd: what is left of a lease.
+    LeaseTimeToLive,
+    /// etcd: list leases.
+    LeaseLeases,
     /// etcd: list the members.
     MemberList,
     /// etcd: list alarms.
@@ -48,7 +58,7 @@ pub enum Rpc {
     Pipeline,
 }
 
-const RPC_COUNT: usize = 19;
+const RPC_COUNT: usize = 24;
 /// gRPC codes are numbered from 0 (OK) to 16 (UNAUTHENTICATED).
 const CODE_COUNT: usize = 17;
 
@@ -71,6 +81,11 @@ impl Rpc {
         Rpc::MemberRemove,
         Rpc::MemberUpdate,
         Rpc::MemberPromote,
+        Rpc::LeaseGrant,
+        Rpc::LeaseRevoke,
+        Rpc::LeaseKeepAlive,
+        Rpc::LeaseTimeToLive,
+        Rpc::LeaseLeases,
         Rpc::MemberList,
         Rpc::Alarm,
         Rpc::Status,
@@ -96,6 +111,11 @@ impl Rpc {
             | Rpc::MemberUpdate
             | Rpc::MemberPromote
             | Rpc::MemberList => "etcdserverpb.Cluster",
+            Rpc::LeaseGrant
+            | Rpc::LeaseRevoke
+            | Rpc::LeaseKeepAlive
+            | Rpc::LeaseTimeToLive
+            | Rpc::LeaseLeases => "etcdserverpb.Lease",
             Rpc::Alarm | Rpc::Status => "etcdserverpb.Maintenance",
             Rpc::Set | Rpc::Get | Rpc::Delete | Rpc::Exists | Rpc::ListPrefix | Rpc::Pipeline => {
                 "placement.v1.KvService"
@@ -112,7 +132,7 @@ impl Rpc {
     pub fn kind(self) -> &'static str {
         match self {
             Rpc::RangeStream => "server_stream",
-            Rpc::Pipeline => "bidi_stream",
+            Rpc::LeaseKeepAlive | Rpc::Pipeline => "bidi_stream",
             _ => "unary",
         }
     }
