@@ -116,6 +116,8 @@ pub struct LimitsConfig {
     pub request_bytes_max: usize,
     /// Operations in one branch of a transaction.
     pub txn_ops_max: usize,
+    /// Leases that live at the same time.
+    pub leases_max: usize,
     /// Proposals that wait for consensus; more are refused at once.
     pub proposals_count_max: usize,
     /// Bytes of the proposals that wait for consensus.
@@ -138,6 +140,15 @@ pub struct LimitsConfig {
     pub request_timeout: Duration,
     /// Time that requests in flight get to finish when the node stops.
     pub shutdown_timeout: Duration,
+}
+
+impl Config {
+    /// Seconds below which no lease is granted: one and a half election timeouts, rounded up, as in etcd. A
+    /// lease must be longer than the time in which nobody can renew it.
+    pub fn lease_ttl_min(&self) -> i64 {
+        let ms = self.raft.election.as_millis().saturating_mul(3).div_ceil(2);
+        i64::try_from(ms.div_ceil(1000)).unwrap_or(i64::MAX)
+    }
 }
 
 impl Default for Config {
@@ -192,6 +203,7 @@ impl Default for LimitsConfig {
         LimitsConfig {
             request_bytes_max: 3 * MIB / 2,
             txn_ops_max: 128,
+            leases_max: 1_000_000,
             proposals_count_max: 8192,
             proposals_bytes_max: 64 * MIB,
             concurrent_streams_max: 1024,

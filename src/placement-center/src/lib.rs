@@ -3,6 +3,7 @@ pub mod admin;
 pub mod config;
 pub mod http;
 pub mod kv;
+pub mod lease;
 pub mod machine;
 pub mod members;
 pub mod metrics;

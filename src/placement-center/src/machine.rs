@@ -1,12 +1,13 @@
 //! All sub state machines on one log: decodes a command, hands it to its owner, wraps the reply. Knows
 //! no key and no revision.
 
+mod leases;
 mod reply;
 
 pub use reply::{NotUnderstood, decode_reply, encode_reply};
 
 use crate::watch::{Recent, Tuning};
-use crate::{kv, members};
+use crate::{kv, lease, members};
 use bytes::{BufMut, Bytes, BytesMut};
 use consensus::{ApplyContext, MachineError, Membership, StateMachine};
 use prost::Message;
@@ -24,12 +25,19 @@ const COMMAND_V1: u8 = 1;
 /// The families of all sub state machines; the state store is opened with them.
 pub const FAMILIES: &[Family] = &families();
 
-const fn families() -> [Family; kv::FAMILIES.len() + members::FAMILIES.len()] {
-    let mut all = [members::MEMBERS; kv::FAMILIES.len() + members::FAMILIES.len()];
-    let mut at = 0;
-    while at < kv::FAMILIES.len() {
-        all[at] = kv::FAMILIES[at];
-        at += 1;
+const OWNED: [&[Family]; 3] = [kv::FAMILIES, lease::FAMILIES, members::FAMILIES];
+
+const fn families() -> [Family; kv::FAMILIES.len() + lease::FAMILIES.len() + members::FAMILIES.len()]
+{
+    let mut all = [members::MEMBERS; _];
+    let (mut owner, mut at) = (0, 0);
+    while owner < OWNED.len() {
+        let mut own = 0;
+        while own < OWNED[owner].len() {
+            all[at] = OWNED[owner][own];
+            (own, at) = (own + 1, at + 1);
+        }
+        owner += 1;
     }
     all
 }
@@ -39,6 +47,8 @@ const fn families() -> [Family; kv::FAMILIES.len() + members::FAMILIES.len()] {
 pub struct Published {
     /// Figures of the key-value store.
     pub kv: Arc<kv::Published>,
+    /// The leases.
+    pub leases: Arc<lease::Published>,
     /// The members of the center.
     pub members: Arc<members::Published>,
     /// The newest changes of keys, for those who watch.
@@ -49,6 +59,7 @@ pub struct Published {
 #[derive(Debug)]
 pub struct Machine {
     kv: kv::Store,
+    leases: lease::Store,
     members: members::Store,
     published: Published,
 }
@@ -61,14 +72,17 @@ impl Machine {
     pub fn open(state: &StateStore) -> Result<(Machine, Published), storage::Error> {
         let view = state.view();
         let kv = kv::Store::open(&view)?;
+        let leases = lease::Store::open(&view)?;
         let members = members::Store::open(&view)?;
         let published = Published {
             kv: Arc::new(kv.published()),
+            leases: Arc::new(leases.published()),
             members: Arc::new(members.published()),
             recent: Arc::new(Recent::new(&Tuning::default())),
         };
         let machine = Machine {
             kv,
+            leases,
             members,
             published: published.clone(),
         };
@@ -81,17 +95,18 @@ impl StateMachine for Machine {
 
     fn apply(
         &mut self,
-        _context: ApplyContext,
+        context: ApplyContext,
         command: Bytes,
         batch: &mut ApplyBatch<'_>,
     ) -> Result<Reply, MachineError> {
         self.kv.keep_changes(self.published.recent.is_watched());
+        let leases = &mut self.leases;
         Ok(match decode(command)? {
-            command::Command::Put(request) => Reply::Put(self.kv.put(&request, batch)?),
+            command::Command::Put(request) => Reply::Put(self.kv.put(&request, leases, batch)?),
             command::Command::DeleteRange(request) => {
-                Reply::DeleteRange(self.kv.delete_range(&request, batch)?)
+                Reply::DeleteRange(self.kv.delete_range(&request, leases, batch)?)
             }
-            command::Command::Txn(request) => Reply::Txn(self.kv.txn(&request, batch)?),
+            command::Command::Txn(request) => Reply::Txn(self.kv.txn(&request, leases, batch)?),
             command::Command::Compact(request) => Reply::Compact(self.kv.compact(&request, batch)),
             command::Command::Announce(announce) => {
                 let member = announce.member.unwrap_or_default();
@@ -100,6 +115,18 @@ impl StateMachine for Machine {
             command::Command::UpdateMember(update) => {
                 let members = &mut self.members;
                 Reply::UpdateMember(members.update(update.id, &update.peer_address, batch))
+            }
+            command::Command::LeaseGrant(request) => {
+                Reply::LeaseGrant(self.grant(request, context, batch))
+            }
+            command::Command::LeaseRevoke(request) => {
+                Reply::LeaseRevoke(self.revoke(request.id, batch)?)
+            }
+            command::Command::LeaseExpire(expire) => {
+                Reply::Decided(self.expire(&expire, context, batch)?)
+            }
+            command::Command::LeaseCheckpoint(checkpoint) => {
+                Reply::Decided(self.checkpoint(&checkpoint, context, batch))
             }
         })
     }
@@ -124,6 +151,7 @@ impl StateMachine for Machine {
 
     fn committed(&mut self, _applied: Applied) {
         self.kv.publish(&self.published.kv);
+        self.leases.publish(&self.published.leases);
         self.members.publish(&self.published.members);
         let newest = self.published.kv.revision();
         let changes = self.kv.take_changes();
@@ -133,8 +161,10 @@ impl StateMachine for Machine {
     fn restored(&mut self, state: &StateStore) -> Result<(), MachineError> {
         let view = state.view();
         self.kv = kv::Store::open(&view)?;
+        self.leases = lease::Store::open(&view)?;
         self.members = members::Store::open(&view)?;
         self.kv.publish(&self.published.kv);
+        self.leases.publish_all(&self.published.leases);
         self.members.publish_all(&self.published.members);
         self.published.recent.replaced(self.published.kv.revision());
         Ok(())
@@ -160,6 +190,12 @@ pub enum Reply {
     Announce(members::Announced),
     /// Of a new address of a member.
     UpdateMember(members::Updated),
+    /// Of a grant.
+    LeaseGrant(Result<LeaseGrantResponse, kv::Refusal>),
+    /// Of a revocation.
+    LeaseRevoke(Result<LeaseRevokeResponse, kv::Refusal>),
+    /// Of what the leader decided about leases; whether it was of the term of its entry, and so had an effect.
+    Decided(bool),
 }
 
 /// Encodes a put for the log.
@@ -193,6 +229,10 @@ pub fn encode_announce(member: members::MemberRecord) -> Bytes {
 pub fn encode_update_member(update: MemberUpdate) -> Bytes {
     encode(command::Command::UpdateMember(update))
 }
+
+pub use leases::{
+    encode_lease_checkpoint, encode_lease_expire, encode_lease_grant, encode_lease_revoke,
+};
 
 fn encode(command: command::Command) -> Bytes {
     let command = Command {

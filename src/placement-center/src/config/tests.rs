@@ -91,6 +91,7 @@ fn each_broken_rule_names_its_key() {
             c.raft.election = c.raft.heartbeat * 3 - Duration::from_millis(1)
         }),
         ("limits.txn_ops_max", |c| c.limits.txn_ops_max = 0),
+        ("limits.leases_max", |c| c.limits.leases_max = 0),
         ("limits.request_bytes_max", |c| {
             c.limits.request_bytes_max = 0
         }),

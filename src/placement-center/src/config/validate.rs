@@ -255,6 +255,7 @@ impl Config {
         let counts = [
             ("limits.request_bytes_max", limits.request_bytes_max),
             ("limits.txn_ops_max", limits.txn_ops_max),
+            ("limits.leases_max", limits.leases_max),
             ("limits.proposals_count_max", limits.proposals_count_max),
             ("limits.connections_max", limits.connections_max),
             (

@@ -29,7 +29,7 @@ impl Shared {
         KvService::new(Arc::clone(&self.parts.context))
     }
 
-    fn deadline(&self) -> Deadline {
+    pub(super) fn deadline(&self) -> Deadline {
         Deadline::after(self.limits.timeout)
     }
 

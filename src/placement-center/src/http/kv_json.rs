@@ -97,6 +97,13 @@ pub(super) fn item(item: &Item, keys_only: bool) -> Value {
     Value::Object(fields)
 }
 
+/// A key alone, as in [`item`].
+pub(super) fn key(key: &[u8]) -> Value {
+    let mut fields = Map::new();
+    text_and_base64(&mut fields, ("key", "key_base64"), key);
+    Value::Object(fields)
+}
+
 fn text_and_base64(fields: &mut Map<String, Value>, (text, base64): (&str, &str), bytes: &[u8]) {
     if let Ok(utf8) = std::str::from_utf8(bytes) {
         fields.insert(text.into(), json!(utf8));

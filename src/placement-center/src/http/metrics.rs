@@ -4,7 +4,9 @@ use super::Shared;
 use super::status::VERSION;
 use crate::admin::progress;
 use crate::metrics::text::{CONTENT_TYPE, Kind, Page};
-use crate::metrics::{group, grpc_listener, links, members, peers, process, rpcs, store, syncs};
+use crate::metrics::{
+    group, grpc_listener, leases, links, members, peers, process, rpcs, store, syncs,
+};
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header;
@@ -38,6 +40,7 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
         parts.config.storage.quota_bytes,
         disk_bytes,
     );
+    leases(&mut page, parts.context.leases().published());
     syncs(&mut page, parts.context.handle().counters());
     rpcs(&mut page, parts.context.metrics());
     grpc_listener(&mut page, parts.context.metrics());

@@ -12,6 +12,7 @@ mod kv;
 mod kv_json;
 mod layers;
 mod leader;
+mod leases;
 mod log_level;
 mod members;
 mod metrics;
@@ -53,6 +54,11 @@ pub fn router(shared: Shared) -> Router {
         .route(
             "/v1/kv/{*key}",
             get(kv::get).put(kv::put).delete(kv::delete),
+        )
+        .route("/v1/leases", get(leases::list))
+        .route(
+            "/v1/leases/{lease}",
+            get(leases::one).delete(leases::revoke),
         )
         .with_state(shared)
         .merge(administration);

@@ -230,6 +230,7 @@ fn limits_json(limits: &LimitsConfig) -> Value {
     let LimitsConfig {
         request_bytes_max,
         txn_ops_max,
+        leases_max,
         proposals_count_max,
         proposals_bytes_max,
         concurrent_streams_max,
@@ -245,6 +246,7 @@ fn limits_json(limits: &LimitsConfig) -> Value {
     json!({
         "request_bytes_max": request_bytes_max,
         "txn_ops_max": txn_ops_max,
+        "leases_max": leases_max,
         "proposals_count_max": proposals_count_max,
         "proposals_bytes_max": proposals_bytes_max,
         "concurrent_streams_max": concurrent_streams_max,

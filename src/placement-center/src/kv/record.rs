@@ -74,7 +74,12 @@ impl<'a> Record<'a> {
         }
         let mut number = || number(family, &mut rest);
         let (create_revision, mod_revision, sub) = (number()?, number()?, number()?);
-        let (version, lease) = (number()?, number()?);
+        let version = number()?;
+        // Any number but 0 may be the id of a lease, also a negative one.
+        let lease = decode_varint(&mut rest).map_err(|_| Damaged {
+            family,
+            reason: "a number is cut off",
+        })?;
         if create_revision < 1 || create_revision > mod_revision || version < 1 {
             return Err(Damaged {
                 family,
@@ -86,7 +91,7 @@ impl<'a> Record<'a> {
             mod_revision,
             sub,
             version,
-            lease,
+            lease: lease.cast_signed(),
             value: rest,
         }))
     }

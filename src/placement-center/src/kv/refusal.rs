@@ -32,7 +32,13 @@ pub enum Refusal {
     /// The revision does not exist yet.
     #[error("mvcc: required revision is a future revision")]
     FutureRevision,
-    /// The lease to attach does not exist.
+    /// The lease to attach, to revoke or to renew does not exist.
     #[error("requested lease not found")]
     LeaseNotFound,
+    /// A lease of that id lives.
+    #[error("lease already exists")]
+    LeaseExists,
+    /// A TTL longer than any lease may have.
+    #[error("too large lease TTL")]
+    LeaseTtlTooLarge,
 }

@@ -8,6 +8,8 @@ use super::meta::Meta;
 use super::snapshot::Snapshot;
 use super::write::Writer;
 use super::{META, Published, Refusal, check_delete_range, check_put, check_txn, sweep, txn};
+use crate::lease;
+use bytes::Bytes;
 use protocol::etcdserverpb::*;
 use std::sync::Arc;
 use storage::{ApplyBatch, Read, Result};
@@ -67,16 +69,19 @@ impl Store {
     pub fn put(
         &mut self,
         request: &PutRequest,
+        leases: &mut lease::Store,
         batch: &mut ApplyBatch<'_>,
     ) -> Result<Reply<PutResponse>> {
-        if let Err(refusal) = check_put(request).and_then(|()| txn::check_lease(request)) {
+        let has_lease = |id| leases.exists(id);
+        let checked = check_put(request).and_then(|()| txn::check_lease(request, &has_lease));
+        if let Err(refusal) = checked {
             return Ok(Err(refusal));
         }
         let previous = Snapshot::new(&*batch, &self.meta).get(&request.key, self.meta.revision)?;
         if let Err(refusal) = txn::check_key_kept(request, previous.is_some()) {
             return Ok(Err(refusal));
         }
-        let mut writer = self.writer(batch);
+        let mut writer = self.writer(leases, batch);
         let response = writer.put(request, previous.as_ref())?;
         writer.finish();
         Ok(Ok(response))
@@ -86,28 +91,48 @@ impl Store {
     pub fn delete_range(
         &mut self,
         request: &DeleteRangeRequest,
+        leases: &mut lease::Store,
         batch: &mut ApplyBatch<'_>,
     ) -> Result<Reply<DeleteRangeResponse>> {
         if let Err(refusal) = check_delete_range(request) {
             return Ok(Err(refusal));
         }
-        let mut writer = self.writer(batch);
+        let mut writer = self.writer(leases, batch);
         let response = writer.delete_range(request)?;
         writer.finish();
         Ok(Ok(response))
+    }
+
+    /// Deletes the living ones of `keys` in one revision, in the order given. Returns the revision afterwards.
+    pub fn delete_keys(
+        &mut self,
+        keys: &[Bytes],
+        leases: &mut lease::Store,
+        batch: &mut ApplyBatch<'_>,
+    ) -> Result<i64> {
+        let mut writer = self.writer(leases, batch);
+        writer.delete_keys(keys)?;
+        writer.finish();
+        Ok(self.meta.revision)
+    }
+
+    /// Revision of the newest change.
+    pub fn revision(&self) -> i64 {
+        self.meta.revision
     }
 
     /// Applies a transaction.
     pub fn txn(
         &mut self,
         request: &TxnRequest,
+        leases: &mut lease::Store,
         batch: &mut ApplyBatch<'_>,
     ) -> Result<Reply<TxnResponse>> {
         // The size limit is configuration and may differ between nodes, so it binds only at the edge.
         if let Err(refusal) = check_txn(request, usize::MAX) {
             return Ok(Err(refusal));
         }
-        let mut writer = self.writer(batch);
+        let mut writer = self.writer(leases, batch);
         match txn::txn(&mut writer, request) {
             Ok(response) => {
                 writer.finish();
@@ -145,7 +170,11 @@ impl Store {
         Ok(self.counts.split_one(batch)? || sweep::step(&mut self.meta, batch)?)
     }
 
-    fn writer<'w, 'b>(&'w mut self, batch: &'w mut ApplyBatch<'b>) -> Writer<'w, 'b> {
-        Writer::new(&mut self.meta, &mut self.counts, &mut self.events, batch)
+    fn writer<'w, 'b>(
+        &'w mut self,
+        leases: &'w mut lease::Store,
+        batch: &'w mut ApplyBatch<'b>,
+    ) -> Writer<'w, 'b> {
+        Writer::new(&mut self.meta, &mut self.counts, &mut self.events, leases, batch)
     }
 }

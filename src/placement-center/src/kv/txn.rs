@@ -22,7 +22,9 @@ pub(super) fn txn(
 ) -> std::result::Result<TxnResponse, ReadFailure> {
     let snapshot = writer.snapshot();
     let chosen = Chosen::choose(&snapshot, request)?;
-    check(&snapshot, &chosen)?;
+    let has_lease = |id| writer.has_lease(id);
+    check_puts(&snapshot, &chosen, &has_lease)?;
+    check_ranges(&snapshot, &chosen)?;
     let responses = run(writer, &chosen)?;
     Ok(TxnResponse {
         header: writer.header(),
@@ -73,9 +75,12 @@ pub(super) fn check_key_kept(
     }
 }
 
-/// Refuses a put onto a lease that does not exist. This release grants no leases, so none exists.
-pub(super) fn check_lease(request: &PutRequest) -> std::result::Result<(), Refusal> {
-    if request.lease == 0 {
+/// Refuses a put onto a lease that does not exist.
+pub(super) fn check_lease(
+    request: &PutRequest,
+    has_lease: &impl Fn(i64) -> bool,
+) -> std::result::Result<(), Refusal> {
+    if request.lease == 0 || has_lease(request.lease) {
         Ok(())
     } else {
         Err(Refusal::LeaseNotFound)
@@ -83,18 +88,11 @@ pub(super) fn check_lease(request: &PutRequest) -> std::result::Result<(), Refus
 }
 
 /// Checks what only the state can tell, along the branches that will run, before any of them runs: all
-/// puts first, then all ranges.
-fn check<R: Read>(
-    snapshot: &Snapshot<'_, R>,
-    chosen: &Chosen<'_>,
-) -> std::result::Result<(), ReadFailure> {
-    check_puts(snapshot, chosen)?;
-    check_ranges(snapshot, chosen)
-}
-
+/// puts first, then, in `check_ranges`, all ranges.
 fn check_puts<R: Read>(
     snapshot: &Snapshot<'_, R>,
     chosen: &Chosen<'_>,
+    has_lease: &impl Fn(i64) -> bool,
 ) -> std::result::Result<(), ReadFailure> {
     each(chosen, &mut |request| {
         if let Request::RequestPut(put) = request {
@@ -102,7 +100,7 @@ fn check_puts<R: Read>(
                 let found = snapshot.get(&put.key, snapshot.revision)?;
                 check_key_kept(put, found.is_some())?;
             }
-            check_lease(put)?;
+            check_lease(put, has_lease)?;
         }
         Ok(())
     })

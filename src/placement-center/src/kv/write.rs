@@ -8,6 +8,7 @@ use super::meta::Meta;
 use super::record::{Change, Record, Replaced, TOMBSTONE, version_bytes};
 use super::snapshot::{Found, Snapshot};
 use super::{CURRENT, HISTORY, REVISION};
+use crate::lease;
 use bytes::Bytes;
 use protocol::etcdserverpb::{
     DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, ResponseHeader,
@@ -22,6 +23,7 @@ pub(super) struct Writer<'w, 'b> {
     meta: &'w mut Meta,
     counts: &'w mut Counts,
     events: &'w mut Collector,
+    leases: &'w mut lease::Store,
     batch: &'w mut ApplyBatch<'b>,
     /// Where the next change goes.
     next: Position,
@@ -40,6 +42,7 @@ impl<'w, 'b> Writer<'w, 'b> {
         meta: &'w mut Meta,
         counts: &'w mut Counts,
         events: &'w mut Collector,
+        leases: &'w mut lease::Store,
         batch: &'w mut ApplyBatch<'b>,
     ) -> Self {
         let next = Position {
@@ -50,6 +53,7 @@ impl<'w, 'b> Writer<'w, 'b> {
             meta,
             counts,
             events,
+            leases,
             batch,
             next,
             scratch: Scratch::default(),
@@ -61,6 +65,11 @@ impl<'w, 'b> Writer<'w, 'b> {
         let mut seen = *self.meta;
         seen.revision = self.revision();
         Snapshot::new(self.batch, &seen)
+    }
+
+    /// Whether a key can be attached to a lease.
+    pub(super) fn has_lease(&self, id: i64) -> bool {
+        self.leases.exists(id)
     }
 
     fn revision(&self) -> i64 {
@@ -106,6 +115,7 @@ impl<'w, 'b> Writer<'w, 'b> {
                 .filter(|_| request.ignore_value)
                 .map_or(&request.value, |old| old.value),
         };
+        self.attach(&request.key, old.map_or(0, |old| old.lease), record.lease)?;
         let replaced = match (previous, old) {
             (Some(found), Some(old)) => Some(self.retire(&request.key, found.encoded(), &old)),
             _ => None,
@@ -146,8 +156,34 @@ impl<'w, 'b> Writer<'w, 'b> {
         request: &DeleteRangeRequest,
     ) -> Result<DeleteRangeResponse> {
         let doomed = self.doomed(Span::new(&request.key, &request.range_end))?;
-        for (key, found) in &doomed {
-            let replaced = self.retire(key, found.encoded(), &found.record()?);
+        self.remove(&doomed)?;
+        let deleted = i64::try_from(doomed.len()).unwrap_or(i64::MAX);
+        let wanted = doomed.into_iter().filter(|_| request.prev_kv);
+        let prev_kvs = wanted
+            .map(|(key, found)| key_value(key, &found))
+            .collect::<Result<_>>()?;
+        Ok(DeleteRangeResponse {
+            header: self.header(),
+            deleted,
+            prev_kvs,
+        })
+    }
+
+    /// Deletes keys by name, in the order given; those that do not live are passed over.
+    pub(super) fn delete_keys(&mut self, keys: &[Bytes]) -> Result<()> {
+        let mut doomed = Vec::with_capacity(keys.len());
+        for key in keys {
+            doomed.extend(self.doomed(Span::Key(key))?);
+        }
+        self.remove(&doomed)
+    }
+
+    /// Deletes living keys.
+    fn remove(&mut self, doomed: &[(Bytes, Found)]) -> Result<()> {
+        for (key, found) in doomed {
+            let old = found.record()?;
+            self.attach(key, old.lease, 0)?;
+            let replaced = self.retire(key, found.encoded(), &old);
             self.batch.delete(CURRENT, key);
             history_key(key, self.next.main, &mut self.scratch.key);
             self.batch.put(HISTORY, &self.scratch.key, &TOMBSTONE);
@@ -168,17 +204,21 @@ impl<'w, 'b> Writer<'w, 'b> {
             });
         }
         self.counts
-            .deleted(self.batch, doomed.iter().map(|(key, _)| &key[..]))?;
-        let deleted = i64::try_from(doomed.len()).unwrap_or(i64::MAX);
-        let wanted = doomed.into_iter().filter(|_| request.prev_kv);
-        let prev_kvs = wanted
-            .map(|(key, found)| key_value(key, &found))
-            .collect::<Result<_>>()?;
-        Ok(DeleteRangeResponse {
-            header: self.header(),
-            deleted,
-            prev_kvs,
-        })
+            .deleted(self.batch, doomed.iter().map(|(key, _)| &key[..]))
+    }
+
+    /// Takes a key from the lease `old` to the lease `new`; 0 is none.
+    fn attach(&mut self, key: &[u8], old: i64, new: i64) -> Result<()> {
+        if old == new {
+            return Ok(());
+        }
+        if old != 0 {
+            self.leases.detach(old, key, self.batch)?;
+        }
+        if new != 0 {
+            self.leases.attach(new, key, self.batch);
+        }
+        Ok(())
     }
 
     /// The living keys of `span`, in order.

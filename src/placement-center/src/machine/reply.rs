@@ -19,9 +19,11 @@ const PUT: u32 = 1;
 const DELETE_RANGE: u32 = 2;
 const TXN: u32 = 3;
 const COMPACT: u32 = 4;
+const LEASE_GRANT: u32 = 6;
+const LEASE_REVOKE: u32 = 7;
 
 /// Every refusal and its number on the wire. Numbers are never reused.
-const REFUSALS: [(kv::Refusal, u32); 10] = [
+const REFUSALS: [(kv::Refusal, u32); 12] = [
     (kv::Refusal::EmptyKey, 1),
     (kv::Refusal::KeyNotFound, 2),
     (kv::Refusal::ValueProvided, 3),
@@ -32,6 +34,8 @@ const REFUSALS: [(kv::Refusal, u32); 10] = [
     (kv::Refusal::Compacted, 8),
     (kv::Refusal::FutureRevision, 9),
     (kv::Refusal::LeaseNotFound, 10),
+    (kv::Refusal::LeaseExists, 11),
+    (kv::Refusal::LeaseTtlTooLarge, 12),
 ];
 
 /// Encodes what became of a forwarded command.
@@ -43,6 +47,13 @@ pub fn encode_reply(outcome: Result<Reply, ProposeError>) -> Bytes {
         Ok(Reply::Compact(reply)) => wire(COMPACT, reply, Wire::Compact),
         Ok(Reply::Announce(announced)) => Wire::Announced(announced.into()),
         Ok(Reply::UpdateMember(updated)) => Wire::UpdatedMember(updated.into()),
+        Ok(Reply::LeaseGrant(reply)) => wire(LEASE_GRANT, reply, Wire::LeaseGrant),
+        Ok(Reply::LeaseRevoke(reply)) => wire(LEASE_REVOKE, reply, Wire::LeaseRevoke),
+        // Of what a leader proposes by itself; nobody who forwards it is told more.
+        Ok(Reply::Decided(_)) => Wire::Failed(Failed {
+            kind: failed::Kind::OutcomeUnknown.into(),
+            leader: 0,
+        }),
         Err(error) => Wire::Failed(failed_of(&error)),
     };
     let reply = CommandReply { reply: Some(reply) };
@@ -66,6 +77,8 @@ pub fn decode_reply(bytes: Bytes) -> Result<Result<Reply, ProposeError>, NotUnde
         Wire::UpdatedMember(updated) => {
             Reply::UpdateMember(members::Updated::try_from(updated).map_err(|_| NotUnderstood)?)
         }
+        Wire::LeaseGrant(response) => Reply::LeaseGrant(Ok(response)),
+        Wire::LeaseRevoke(response) => Reply::LeaseRevoke(Ok(response)),
         Wire::Refused(refused) => refusal_of(refused)?,
         Wire::Failed(failed) => return error_of(failed).map(Err),
     }))
@@ -95,6 +108,8 @@ fn refusal_of(refused: Refused) -> Result<Reply, NotUnderstood> {
         DELETE_RANGE => Ok(Reply::DeleteRange(Err(refusal))),
         TXN => Ok(Reply::Txn(Err(refusal))),
         COMPACT => Ok(Reply::Compact(Err(refusal))),
+        LEASE_GRANT => Ok(Reply::LeaseGrant(Err(refusal))),
+        LEASE_REVOKE => Ok(Reply::LeaseRevoke(Err(refusal))),
         _ => Err(NotUnderstood),
     }
 }
@@ -140,7 +155,9 @@ fn error_of(failed: command_reply::Failed) -> Result<ProposeError, NotUnderstood
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::etcdserverpb::{DeleteRangeResponse, PutResponse, TxnResponse};
+    use protocol::etcdserverpb::{
+        DeleteRangeResponse, LeaseGrantResponse, PutResponse, TxnResponse,
+    };
 
     fn travelled(outcome: Result<Reply, ProposeError>) -> Result<Reply, ProposeError> {
         decode_reply(encode_reply(outcome)).expect("our own reply")
@@ -170,6 +187,12 @@ mod tests {
             Reply::Compact(Ok(Default::default())),
             Reply::Announce(members::Announced::OtherInstance),
             Reply::UpdateMember(members::Updated::AddressTaken),
+            Reply::LeaseGrant(Ok(LeaseGrantResponse {
+                id: i64::MIN,
+                ttl: 60,
+                ..Default::default()
+            })),
+            Reply::LeaseRevoke(Ok(Default::default())),
         ];
         for reply in replies {
             let told = travelled(Ok(reply.clone())).expect("a reply");
@@ -185,6 +208,8 @@ mod tests {
                 Reply::DeleteRange(Err(refusal)),
                 Reply::Txn(Err(refusal)),
                 Reply::Compact(Err(refusal)),
+                Reply::LeaseGrant(Err(refusal)),
+                Reply::LeaseRevoke(Err(refusal)),
             ] {
                 let told = travelled(Ok(reply.clone())).expect("a reply");
                 assert_eq!(format!("{told:?}"), format!("{reply:?}"));

@@ -6,12 +6,14 @@
 
 mod group;
 mod grpc;
+mod leases;
 mod members;
 pub mod process;
 pub mod text;
 
 pub use group::{group, syncs};
 pub use grpc::{grpc_listener, rpcs};
+pub use leases::leases;
 pub use members::{links, members, peers};
 
 use crate::kv::Published;

@@ -5,7 +5,7 @@ use crate::admin::Cluster;
 use crate::machine::{self, Reply};
 use crate::members::{self, Admission, Members};
 use crate::peer::{Answer, Hello, Host, RequestError, Sender, Transport};
-use crate::service::{Forward, Forwarded};
+use crate::service::{Forward, Forwarded, Leases};
 use bytes::{BufMut, Bytes, BytesMut};
 use consensus::{Handle, Message, Peers};
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// What a request between members is, in its first byte.
 pub(crate) const COMMAND: u8 = 1;
 pub(crate) const ADMINISTRATION: u8 = 2;
+pub(crate) const LEASES: u8 = 3;
 
 /// The driver's way out. The group starts before the transport, which must know the group's identity; what it
 /// sends until then is lost, as on any network.
@@ -76,6 +77,10 @@ impl Forward for Requester {
     fn forward(&self, to: u64, command: Bytes) -> Forwarded {
         self.request(to, COMMAND, &command)
     }
+
+    fn ask_leases(&self, to: u64, question: Bytes) -> Forwarded {
+        self.request(to, LEASES, &question)
+    }
 }
 
 /// What other members ask of this node.
@@ -83,6 +88,7 @@ pub(super) struct NodeHost {
     pub(super) handle: Handle<Reply>,
     pub(super) members: Arc<members::Published>,
     pub(super) cluster: Arc<Cluster>,
+    pub(super) leases: Arc<Leases>,
 }
 
 impl Host for NodeHost {
@@ -126,6 +132,10 @@ impl Host for NodeHost {
             Some(&ADMINISTRATION) => {
                 let cluster = Arc::clone(&self.cluster);
                 Box::pin(async move { cluster.asked(&body).await })
+            }
+            Some(&LEASES) => {
+                let leases = Arc::clone(&self.leases);
+                Box::pin(async move { leases.answer(body).await })
             }
             // Of a newer version; an empty answer is understood as "no answer" there.
             _ => Box::pin(std::future::ready(Bytes::new())),

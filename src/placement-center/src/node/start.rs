@@ -13,7 +13,8 @@ use crate::http::{self, LogLevel};
 use crate::machine::{self, Machine, Published, Reply};
 use crate::members::MemberRecord;
 use crate::peer::{self, Transport};
-use crate::service::{self, Context, Identity};
+use crate::service::leases::{end_expired, write_checkpoints};
+use crate::service::{self, Context, Identity, Leases};
 use crate::watch;
 use consensus::{Group, Handle, Links, PeerHandle, peer_channel};
 use std::convert::Infallible;
@@ -32,6 +33,7 @@ struct Opened {
     group: Group,
     state: StateStore,
     published: Published,
+    leases: Arc<Leases>,
     sender: LateSender,
     inbox: PeerHandle,
 }
@@ -124,6 +126,10 @@ fn serve(
     tasks.spawn("announcement", announcing);
     let promoting = promote(opened.handle.clone(), members, stop.clone());
     tasks.spawn("promotion", promoting);
+    let ending = end_expired(Arc::clone(&opened.leases), stop.clone());
+    tasks.spawn("lease expiry", ending);
+    let writing = write_checkpoints(opened.leases, stop.clone());
+    tasks.spawn("lease checkpoints", writing);
     let bounds = http::Bounds::with_connections(config.limits.connections_max);
     let shared = http::Shared::new(http::Parts {
         config: Arc::new(config),
@@ -169,6 +175,8 @@ fn parts(
         handle: opened.handle.clone(),
         state: opened.state.clone(),
         published: opened.published.clone(),
+        leases: Arc::clone(&opened.leases),
+        lease_ttl_min: config.lease_ttl_min(),
         identity: identity(config, cluster.cluster_id, record),
         limits: config.limits.clone(),
         quota_bytes: config.storage.quota_bytes,
@@ -278,6 +286,7 @@ fn connect(
         handle: opened.handle.clone(),
         members: Arc::clone(&opened.published.members),
         cluster: Arc::clone(cluster),
+        leases: Arc::clone(&opened.leases),
     });
     let started = Transport::start(
         settings,
@@ -353,12 +362,15 @@ fn start_group(
         peers: Box::new(sender.clone()),
         inbox: peer_inbox,
     };
+    let election = config.election;
     let (handle, group) = Group::start(config, directory, stores, machine, links)?;
+    let leases = Leases::new(handle.clone(), Arc::clone(&published.leases), election);
     Ok(Opened {
         handle,
         group,
         state,
         published,
+        leases: Arc::new(leases),
         sender,
         inbox,
     })

@@ -292,5 +292,6 @@ async fn a_request_that_outlasts_the_drain_is_told_that_the_node_stops() {
 }
 
 mod cluster;
+mod leases;
 mod membership;
 mod recovery;

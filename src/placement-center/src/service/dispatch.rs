@@ -3,6 +3,7 @@
 
 use super::etcd::cluster::ClusterService;
 use super::etcd::kv::KvService;
+use super::etcd::lease::LeaseService;
 use super::etcd::maintenance::MaintenanceService;
 use super::etcd::watch::WatchService;
 use super::gateway::{Gateway, GatewayError};
@@ -16,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, heade
 use hyper::body::Incoming;
 use protocol::etcdserverpb::cluster_server::ClusterServer;
 use protocol::etcdserverpb::kv_server::KvServer;
+use protocol::etcdserverpb::lease_server::LeaseServer;
 use protocol::etcdserverpb::maintenance_server::MaintenanceServer;
 use protocol::etcdserverpb::watch_server::WatchServer;
 use protocol::placement::v1::kv_service_server::KvServiceServer;
@@ -71,6 +73,7 @@ impl Dispatch {
         let kv = KvServer::new(KvService::new(Arc::clone(&context)))
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
         let cluster = ClusterServer::new(ClusterService::new(Arc::clone(&context)));
+        let lease = LeaseServer::new(LeaseService::new(Arc::clone(&context)));
         let maintenance = MaintenanceServer::new(MaintenanceService::new(Arc::clone(&context)));
         let native = KvServiceServer::new(native::kv::KvService::new(Arc::clone(&context)))
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
@@ -81,6 +84,7 @@ impl Dispatch {
         let routes = Routes::new(kv.clone())
             .add_service(native.clone())
             .add_service(watch)
+            .add_service(lease)
             .add_service(cluster)
             .add_service(maintenance)
             .add_service(health)

@@ -63,6 +63,8 @@ pub enum Failure {
     Unsupported(&'static str),
     /// The request grows a store that is over its quota.
     NoSpace,
+    /// There are as many leases as are allowed.
+    TooManyLeases,
     /// The encoded request exceeds the limit.
     TooLarge,
     /// The client asked for a member that has a leader.
@@ -144,6 +146,13 @@ impl Failure {
                 StatusCode::INSUFFICIENT_STORAGE,
                 "no_space",
                 "delete keys and compact, or raise storage.quota_mib; the alarm clears by itself",
+            ),
+            Failure::TooManyLeases => row(
+                Code::ResourceExhausted,
+                "too many leases",
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_leases",
+                "revoke leases that are not needed, or raise limits.leases_max",
             ),
             Failure::TooLarge => row(
                 Code::InvalidArgument,
@@ -372,6 +381,18 @@ fn refused(refusal: kv::Refusal) -> Row {
             StatusCode::NOT_FOUND,
             "lease_not_found",
             "grant the lease first",
+        ),
+        LeaseExists => (
+            Code::FailedPrecondition,
+            StatusCode::CONFLICT,
+            "lease_exists",
+            "choose another id, or 0 to be given one",
+        ),
+        LeaseTtlTooLarge => (
+            Code::OutOfRange,
+            StatusCode::BAD_REQUEST,
+            "ttl_too_large",
+            "a lease lives for 9000000000 seconds at most",
         ),
     };
     row(code, refusal.to_string(), status, word, hint)

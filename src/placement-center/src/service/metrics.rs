@@ -30,6 +30,16 @@ pub enum Rpc {
     MemberPromote,
     /// etcd: watch keys.
     Watch,
+    /// etcd: make a lease.
+    LeaseGrant,
+    /// etcd: end a lease.
+    LeaseRevoke,
+    /// etcd: renew leases.
+    LeaseKeepAlive,
+    /// etcd: what is left of a lease.
+    LeaseTimeToLive,
+    /// etcd: list leases.
+    LeaseLeases,
     /// etcd: list the members.
     MemberList,
     /// etcd: list alarms.
@@ -50,7 +60,7 @@ pub enum Rpc {
     Pipeline,
 }
 
-const RPC_COUNT: usize = 20;
+const RPC_COUNT: usize = 25;
 /// gRPC codes are numbered from 0 (OK) to 16 (UNAUTHENTICATED).
 const CODE_COUNT: usize = 17;
 
@@ -74,6 +84,11 @@ impl Rpc {
         Rpc::MemberUpdate,
         Rpc::MemberPromote,
         Rpc::Watch,
+        Rpc::LeaseGrant,
+        Rpc::LeaseRevoke,
+        Rpc::LeaseKeepAlive,
+        Rpc::LeaseTimeToLive,
+        Rpc::LeaseLeases,
         Rpc::MemberList,
         Rpc::Alarm,
         Rpc::Status,
@@ -100,6 +115,11 @@ impl Rpc {
             | Rpc::MemberPromote
             | Rpc::MemberList => "etcdserverpb.Cluster",
             Rpc::Watch => "etcdserverpb.Watch",
+            Rpc::LeaseGrant
+            | Rpc::LeaseRevoke
+            | Rpc::LeaseKeepAlive
+            | Rpc::LeaseTimeToLive
+            | Rpc::LeaseLeases => "etcdserverpb.Lease",
             Rpc::Alarm | Rpc::Status => "etcdserverpb.Maintenance",
             Rpc::Set | Rpc::Get | Rpc::Delete | Rpc::Exists | Rpc::ListPrefix | Rpc::Pipeline => {
                 "placement.v1.KvService"
@@ -116,7 +136,7 @@ impl Rpc {
     pub fn kind(self) -> &'static str {
         match self {
             Rpc::RangeStream => "server_stream",
-            Rpc::Pipeline | Rpc::Watch => "bidi_stream",
+            Rpc::LeaseKeepAlive | Rpc::Pipeline | Rpc::Watch => "bidi_stream",
             _ => "unary",
         }
     }

@@ -12,6 +12,8 @@ pub mod etcd;
 mod execute;
 mod gateway;
 mod health;
+mod lease;
+pub mod leases;
 pub mod metrics;
 pub mod native;
 pub mod server;
@@ -20,6 +22,8 @@ mod write;
 
 pub use deadline::Deadline;
 pub use errors::{Failure, Outcome};
+pub use lease::LeaseView;
+pub use leases::Leases;
 pub use write::{Alone, Forward, Forwarded};
 
 use crate::admin::Admin;
@@ -65,6 +69,10 @@ pub struct Parts {
     pub state: StateStore,
     /// What the state machine shows of itself.
     pub published: Published,
+    /// The leader's side of leases.
+    pub leases: Arc<Leases>,
+    /// Seconds below which no lease is granted: a leader change must fit into it.
+    pub lease_ttl_min: i64,
     /// Who this node is.
     pub identity: Identity,
     /// What a client may ask for.
@@ -88,6 +96,8 @@ pub struct Context {
     handle: consensus::Handle<Reply>,
     state: StateStore,
     published: Published,
+    leases: Arc<Leases>,
+    lease_ttl_min: i64,
     identity: Identity,
     limits: LimitsConfig,
     quota_bytes: u64,
@@ -109,6 +119,8 @@ impl Context {
             handle: parts.handle,
             state: parts.state,
             published: parts.published,
+            leases: parts.leases,
+            lease_ttl_min: parts.lease_ttl_min,
             identity: parts.identity,
             limits: parts.limits,
             quota_bytes: parts.quota_bytes,

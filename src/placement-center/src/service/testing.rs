@@ -1,7 +1,8 @@
 //! A real node in this process for the tests of the services: storage in a temporary directory, a group of
 //! one, the gRPC listener on a port of its own.
 
-use super::{Alone, Context, Identity, Parts, server};
+use super::leases::{end_expired, write_checkpoints};
+use super::{Alone, Context, Identity, Leases, Parts, server};
 use crate::admin::Cluster;
 use crate::config::{Config, LimitsConfig};
 use crate::machine::{self, Machine};
@@ -12,6 +13,7 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use protocol::etcdserverpb::cluster_client::ClusterClient;
 use protocol::etcdserverpb::kv_client::KvClient;
+use protocol::etcdserverpb::lease_client::LeaseClient;
 use protocol::etcdserverpb::maintenance_client::MaintenanceClient;
 use protocol::etcdserverpb::watch_client::WatchClient;
 use protocol::etcdserverpb::{PutRequest, RangeRequest};
@@ -47,6 +49,7 @@ pub(super) struct Fixture {
 pub(super) struct Options {
     pub(super) limits: LimitsConfig,
     pub(super) quota_bytes: u64,
+    pub(super) lease_ttl_min: i64,
 }
 
 impl Default for Options {
@@ -58,6 +61,7 @@ impl Default for Options {
                 ..LimitsConfig::default()
             },
             quota_bytes: u64::MAX,
+            lease_ttl_min: 1,
         }
     }
 }
@@ -78,6 +82,7 @@ impl Fixture {
         let state = stores.state.clone();
         let (machine, published) = Machine::open(&state).unwrap();
         let config = group_config(&options.limits);
+        let election = config.election;
         let (handle, group) =
             consensus::Group::start(config, data_dir, stores, machine, consensus::Links::none())
                 .unwrap();
@@ -103,10 +108,14 @@ impl Fixture {
             tuning: watch::Tuning::default(),
         });
         let hub_stop = stop.clone();
+        let leases = Leases::new(handle.clone(), Arc::clone(&published.leases), election);
+        let leases = Arc::new(leases);
         let context = Context::new(Parts {
             handle,
             state,
             published,
+            leases: Arc::clone(&leases),
+            lease_ttl_min: options.lease_ttl_min,
             identity: Identity {
                 cluster_id: CLUSTER_ID,
                 node_id: NODE_ID,
@@ -135,6 +144,13 @@ impl Fixture {
             stop.clone().cancelled_owned(),
         );
         server.spawn(async move { serving.await.unwrap() });
+        let (ending, writing) = (stop.child_token(), stop.child_token());
+        let ending = end_expired(Arc::clone(&leases), ending);
+        server.spawn(async move { ending.await.unwrap() });
+        let writing = write_checkpoints(Arc::clone(&leases), writing);
+        server.spawn(async move { writing.await.unwrap() });
+        // Leases are granted before that, too, but then their times are those of a new leader.
+        until(|| leases.published().deadlines().term().is_some()).await;
         Fixture {
             context,
             address,
@@ -156,6 +172,10 @@ impl Fixture {
 
     pub(super) async fn watch(&self) -> WatchClient<Channel> {
         WatchClient::new(self.channel().await)
+    }
+
+    pub(super) async fn lease(&self) -> LeaseClient<Channel> {
+        LeaseClient::new(self.channel().await)
     }
 
     pub(super) async fn cluster(&self) -> ClusterClient<Channel> {

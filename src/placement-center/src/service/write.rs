@@ -23,6 +23,9 @@ pub trait Forward: Send + Sync + 'static {
     /// Sends a command to member `to`. It is under way when this returns; commands arrive in the order of
     /// the calls. Never waits.
     fn forward(&self, to: u64, command: Bytes) -> Forwarded;
+
+    /// Asks member `to` about leases. Never waits.
+    fn ask_leases(&self, to: u64, question: Bytes) -> Forwarded;
 }
 
 /// A node that has no one to forward to.
@@ -35,6 +38,10 @@ impl Forward for Alone {
         // The receiver is right here.
         let _ = reply_tx.send(Err(RequestError::NotSent));
         reply_rx
+    }
+
+    fn ask_leases(&self, to: u64, question: Bytes) -> Forwarded {
+        self.forward(to, question)
     }
 }
 

@@ -275,6 +275,16 @@ pub const KEYS: &[Key] = &[
         help: "Operations in one branch of a transaction.",
     },
     Key {
+        name: "limits.leases_max",
+        kind: Kind::Whole {
+            min: 1,
+            max: 10_000_000,
+            get: |s| s.node.limits.leases_max as u64,
+            set: |s, n| s.node.limits.leases_max = n as usize,
+        },
+        help: "Leases that live at the same time; each takes some 300 bytes of memory.",
+    },
+    Key {
         name: "limits.proposals_count_max",
         kind: Kind::Whole {
             min: 1,

@@ -4,6 +4,7 @@
 
 pub(crate) mod client;
 mod keys;
+mod leases;
 mod members;
 mod observe;
 mod server;

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 pub struct TestNode {
     node: Node,
     pub http: SocketAddr,
-    grpc: SocketAddr,
+    pub grpc: SocketAddr,
     /// Removed after the node.
     _directory: TempDir,
 }

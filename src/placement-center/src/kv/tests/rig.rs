@@ -4,6 +4,7 @@ use crate::kv::counts::Counts;
 use crate::kv::key::{Position, split_history_key};
 use crate::kv::record::{Change, Record, version_bytes};
 use crate::kv::*;
+use crate::lease;
 use protocol::etcdserverpb::*;
 use std::collections::BTreeMap;
 use storage::{Applied, Order, Stores};
@@ -30,22 +31,25 @@ pub(in crate::kv) enum Answer {
 pub(in crate::kv) struct Rig {
     pub(in crate::kv) stores: Stores,
     store: Store,
+    pub(in crate::kv) leases: lease::Store,
     pub(in crate::kv) published: Published,
     index: u64,
 }
 
 impl Rig {
     pub(in crate::kv) fn new() -> Self {
-        Self::on(storage::memory_stores(FAMILIES))
+        Self::on(storage::memory_stores(crate::machine::FAMILIES))
     }
 
     pub(in crate::kv) fn on(stores: Stores) -> Self {
         let store = Store::open(&stores.state.view()).expect("open the store");
+        let leases = lease::Store::open(&stores.state.view()).expect("open the leases");
         let published = store.published();
         let index = stores.state.applied().index;
         Rig {
             stores,
             store,
+            leases,
             published,
             index,
         }
@@ -59,19 +63,20 @@ impl Rig {
     /// Applies `commands` in one batch.
     pub(in crate::kv) fn apply(&mut self, commands: &[Command]) -> Vec<Answer> {
         let mut batch = self.stores.writer.begin();
+        let leases = &mut self.leases;
         let mut answers = Vec::new();
         for command in commands {
             answers.push(match command {
                 Command::Put(request) => {
-                    Answer::Put(self.store.put(request, &mut batch).expect("put"))
+                    Answer::Put(self.store.put(request, leases, &mut batch).expect("put"))
                 }
                 Command::Delete(request) => Answer::Delete(
                     self.store
-                        .delete_range(request, &mut batch)
+                        .delete_range(request, leases, &mut batch)
                         .expect("delete"),
                 ),
                 Command::Txn(request) => {
-                    Answer::Txn(self.store.txn(request, &mut batch).expect("txn"))
+                    Answer::Txn(self.store.txn(request, leases, &mut batch).expect("txn"))
                 }
                 Command::Compact(revision) => {
                     let request = CompactionRequest {

@@ -34,9 +34,12 @@ fn table() -> Vec<Expected> {
         refused(Refusal::Compacted, OutOfRange, "etcdserver: mvcc: required revision has been compacted", 410, "compacted"),
         refused(Refusal::FutureRevision, OutOfRange, "etcdserver: mvcc: required revision is a future revision", 400, "future_revision"),
         refused(Refusal::LeaseNotFound, NotFound, "etcdserver: requested lease not found", 404, "lease_not_found"),
+        refused(Refusal::LeaseExists, FailedPrecondition, "etcdserver: lease already exists", 409, "lease_exists"),
+        refused(Refusal::LeaseTtlTooLarge, OutOfRange, "etcdserver: too large lease TTL", 400, "ttl_too_large"),
         (Failure::Invalid("no"), InvalidArgument, "etcdserver: no", 400, "invalid_argument", NotApplied, None),
         (Failure::Unsupported("no"), Unimplemented, "etcdserver: no", 501, "not_supported", NotApplied, None),
         (Failure::NoSpace, ResourceExhausted, "etcdserver: mvcc: database space exceeded", 507, "no_space", NotApplied, None),
+        (Failure::TooManyLeases, ResourceExhausted, "etcdserver: too many leases", 429, "too_many_leases", NotApplied, None),
         (Failure::TooLarge, InvalidArgument, "etcdserver: request is too large", 413, "request_too_large", NotApplied, None),
         (Failure::NoLeader, Unavailable, "etcdserver: no leader", 503, "no_leader", NotApplied, None),
         (Failure::Behind { leader: None }, Unavailable, "etcdserver: the revision demanded is not here yet", 503, "behind", NotApplied, None),
@@ -92,10 +95,13 @@ fn kind(failure: &Failure) -> &'static str {
             Refusal::Compacted => "refused: compacted",
             Refusal::FutureRevision => "refused: future revision",
             Refusal::LeaseNotFound => "refused: lease not found",
+            Refusal::LeaseExists => "refused: lease exists",
+            Refusal::LeaseTtlTooLarge => "refused: lease ttl too large",
         },
         Failure::Invalid(_) => "invalid",
         Failure::Unsupported(_) => "unsupported",
         Failure::NoSpace => "no space",
+        Failure::TooManyLeases => "too many leases",
         Failure::TooLarge => "too large",
         Failure::NoLeader => "no leader",
         Failure::Behind { .. } => "behind",
@@ -137,7 +143,7 @@ fn kind(failure: &Failure) -> &'static str {
 }
 
 /// Arms of [`kind`]: whoever adds one there adds rows above.
-const KINDS: usize = 44;
+const KINDS: usize = 46;
 
 #[test]
 fn every_failure_looks_as_the_table_says() {

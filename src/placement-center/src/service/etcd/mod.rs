@@ -1,6 +1,7 @@
 //! The etcd v3 services. Requests, replies, codes and texts are etcd's contract.
 
 pub mod kv;
+pub mod lease;
 mod range_stream;
 
 pub mod cluster;

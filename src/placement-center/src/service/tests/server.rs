@@ -92,7 +92,7 @@ async fn an_unknown_service_is_unimplemented() {
     let node = Fixture::start().await;
     let mut client = tonic::client::Grpc::new(node.channel().await);
     client.ready().await.unwrap();
-    let path = http::uri::PathAndQuery::from_static("/etcdserverpb.Lease/LeaseGrant");
+    let path = http::uri::PathAndQuery::from_static("/etcdserverpb.Nothing/Nothing");
     let codec = tonic_prost::ProstCodec::<RangeRequest, RangeRequest>::default();
     let status = client
         .unary(Request::new(range("a", "")), path, codec)
