@@ -6,6 +6,7 @@ use crate::Config;
 use crate::core::MemberChange;
 use crate::status::SnapshotDirection;
 use bytes::Bytes;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Keeps next to nothing in the log.
 fn forgetful() -> Config {
@@ -57,6 +58,17 @@ async fn a_node_that_was_away_for_long_returns_by_snapshot() {
             last == Some(SnapshotDirection::Sent { to: away }) && status.snapshots_to.is_empty()
         })
         .await;
+    let sent = &cluster.nodes[&leader].handle.counters().snapshots_sent;
+    let received = &node.handle.counters().snapshots_received;
+    for (counters, what) in [(sent, "sent"), (received, "received")] {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        assert_eq!((of(&counters.installed), of(&counters.failed)), (1, 0));
+        assert!(
+            of(&counters.bytes) > 0 && of(&counters.micros) > 0,
+            "{what}"
+        );
+    }
+    assert!(!node.handle.status().installing_snapshot);
     let next = cluster.nodes[&leader].put("next").await;
     assert_eq!(next, Ok(32));
     cluster.converged().await;
