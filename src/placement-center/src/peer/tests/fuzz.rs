@@ -29,6 +29,10 @@ use tokio::time::{Instant, timeout};
 mod forge;
 
 const FAMILY: Family = Family("fuzz");
+/// Where the time stamp of the last command is.
+const STAMP: &[u8] = b"stamp";
+/// Longer than these tests take.
+const HOUR_MS: u64 = 3_600_000;
 /// The node under attack, the leader it may know, and the member that lies.
 const VICTIM: u64 = 1;
 const LEADER: u64 = 2;
@@ -42,7 +46,7 @@ const INBOX_FILL: usize = 600;
 /// Messages kept to forge from; what a victim answers to a long attack is not.
 const SEEN_MAX: usize = 10_000;
 
-/// Stores what it is told.
+/// Stores what it is told, and when.
 struct Notes;
 
 impl StateMachine for Notes {
@@ -50,11 +54,12 @@ impl StateMachine for Notes {
 
     fn apply(
         &mut self,
-        _context: ApplyContext,
+        context: ApplyContext,
         command: Bytes,
         batch: &mut ApplyBatch<'_>,
     ) -> Result<(), MachineError> {
         batch.put(FAMILY, &command, &command);
+        batch.put(FAMILY, STAMP, &context.time_ms.to_le_bytes());
         Ok(())
     }
 
@@ -213,6 +218,13 @@ impl Node {
         }
     }
 
+    /// The group's clock as of the last command.
+    fn stamp(&self) -> u64 {
+        let stamp = self.stores.1.view().get(FAMILY, STAMP);
+        let stamp = stamp.expect("a memory state").expect("a command");
+        u64::from_le_bytes(stamp.as_ref().try_into().expect("eight bytes"))
+    }
+
     fn applied_index(&self) -> u64 {
         self.stores.1.applied().index
     }
@@ -365,7 +377,9 @@ async fn forged_messages_change_nothing_on_a_leader() {
     let barrier = in_time("a read", victim.handle.read_barrier()).await;
     barrier.expect("it leads");
     survives(&victim, &seen).await;
+    let stamp = victim.stamp();
     victim.write(10).await;
+    assert!((stamp..stamp + HOUR_MS).contains(&victim.stamp()));
     let barrier = in_time("a read", victim.handle.read_barrier()).await;
     barrier.expect("it still leads");
     victim.stop().await;
