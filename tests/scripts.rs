@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
+use harness::load::{Load, Plan};
 use harness::server::START_DEADLINE;
-use harness::{Server, binary, wait};
+use harness::{Server, binary, history, wait};
 use tempfile::TempDir;
 
 #[test]
@@ -68,6 +69,24 @@ fn write_config(folder: &Path, id: u64, ports: &[u16], founding: &str) -> Result
     fs::write(path, text).context("write the configuration of a node")
 }
 
+/// Writes the files of three founders, and of a fourth node that joins; returns their ports, three for each.
+fn write_configs(folder: &Path) -> Result<Vec<u16>> {
+    fs::create_dir(folder.join("conf"))?;
+    let ports = free_ports(12)?;
+    let founders = || (1..).zip(ports[..9].chunks(3));
+    let nodes: Vec<String> = founders()
+        .map(|(id, ports)| format!("{id} = \"127.0.0.1:{}\"", ports[2]))
+        .collect();
+    let founding = format!("nodes = {{ {} }}", nodes.join(", "));
+    for (id, ports) in founders() {
+        write_config(folder, id, ports, &founding)?;
+    }
+    // Any one member is enough.
+    let join = format!("join = [\"127.0.0.1:{}\"]", ports[8]);
+    write_config(folder, 4, &ports[9..], &join)?;
+    Ok(ports)
+}
+
 /// Stops what a failed test leaves running; there is nobody to tell when that fails too.
 struct StopAtEnd<'a>(&'a Path);
 
@@ -82,16 +101,7 @@ impl Drop for StopAtEnd<'_> {
 fn the_cluster_script_starts_shows_and_stops_the_nodes() -> Result<()> {
     let folder = TempDir::new_in(binary::scratch()?).context("make a folder")?;
     let folder = folder.path();
-    fs::create_dir(folder.join("conf"))?;
-    let ports = free_ports(9)?;
-    let nodes: Vec<String> = (1..)
-        .zip(ports.chunks(3))
-        .map(|(id, ports)| format!("{id} = \"127.0.0.1:{}\"", ports[2]))
-        .collect();
-    for (id, ports) in (1..).zip(ports.chunks(3)) {
-        let founding = format!("nodes = {{ {} }}", nodes.join(", "));
-        write_config(folder, id, ports, &founding)?;
-    }
+    let ports = write_configs(folder)?;
     let _stop = StopAtEnd(folder);
     let started = cluster_script(folder, &["start"])?;
     let printed = String::from_utf8_lossy(&started.stdout).into_owned();
@@ -169,23 +179,7 @@ fn printed(output: Output) -> Result<String> {
 fn members_are_added_removed_and_recovered_as_the_manual_says() -> Result<()> {
     let folder = TempDir::new_in(binary::scratch()?).context("make a folder")?;
     let folder = folder.path();
-    fs::create_dir(folder.join("conf"))?;
-    let ports = free_ports(12)?;
-    let nodes: Vec<String> = (1..)
-        .zip(ports[..9].chunks(3))
-        .map(|(id, ports)| format!("{id} = \"127.0.0.1:{}\"", ports[2]))
-        .collect();
-    for (id, ports) in (1..).zip(ports[..9].chunks(3)) {
-        write_config(
-            folder,
-            id,
-            ports,
-            &format!("nodes = {{ {} }}", nodes.join(", ")),
-        )?;
-    }
-    // Any one member is enough.
-    let join = format!("join = [\"127.0.0.1:{}\"]", ports[5]);
-    write_config(folder, 4, &ports[9..], &join)?;
+    let ports = write_configs(folder)?;
     let _stop = StopAtEnd(folder);
     printed(cluster_script(folder, &["start"])?)?;
     printed(ctl(&ports, &["kv", "put", "color", "blue"])?)?;
@@ -238,6 +232,88 @@ fn members_are_added_removed_and_recovered_as_the_manual_says() -> Result<()> {
         "{list}"
     );
     printed(cluster_script(folder, &["stop", "1"])?)?;
+    Ok(())
+}
+
+#[test]
+fn a_lost_member_is_replaced_as_the_manual_says() -> Result<()> {
+    let folder = TempDir::new_in(binary::scratch()?).context("make a folder")?;
+    let folder = folder.path();
+    let ports = write_configs(folder)?;
+    let _stop = StopAtEnd(folder);
+    printed(cluster_script(folder, &["start"])?)?;
+    printed(ctl(&ports[..9], &["kv", "put", "color", "blue"])?)?;
+    // The machine is lost, and a new one comes up with the old configuration.
+    let pid = fs::read_to_string(folder.join("run/node2/placement-center.pid"))?;
+    let killed = Command::new("kill").args(["-9", pid.trim()]).status()?;
+    ensure!(killed.success(), "{killed}");
+    fs::remove_dir_all(folder.join("data/node2"))?;
+    let refusal = "has another data directory";
+    let refused = cluster_script(folder, &["start", "2"])?;
+    ensure!(!refused.status.success(), "an old number: {refused:?}");
+    let _ = cluster_script(folder, &["stop", "2"]);
+    let said = fs::read_to_string(folder.join("logs/node2/server.log"))?;
+    ensure!(said.contains(refusal), "it is not told why: {said}");
+
+    printed(ctl(&ports[..9], &["member", "remove", "node-2"])?)?;
+    printed(cluster_script(folder, &["start", "4"])?)?;
+    printed(ctl(&ports, &["status", "--all", "--watch"])?)?;
+    let list = printed(ctl(&ports, &["member", "list"])?)?;
+    ensure!(
+        list.contains("node-4  voter") && !list.contains("node-2"),
+        "{list}"
+    );
+    // The new one counts: without one of the others the cluster goes on.
+    printed(cluster_script(folder, &["stop", "1"])?)?;
+    printed(ctl(&ports[6..], &["kv", "put", "color", "green"])?)?;
+    let color = printed(ctl(&ports[9..], &["kv", "get", "color"])?)?;
+    ensure!(color.contains("green"), "{color}");
+    printed(cluster_script(folder, &["start", "1"])?)?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn members_are_restarted_under_load_as_the_manual_says() -> Result<()> {
+    let folder = TempDir::new_in(binary::scratch()?).context("make a folder")?;
+    let folder = folder.path();
+    let ports = write_configs(folder)?;
+    let ports = &ports[..9];
+    let _stop = StopAtEnd(folder);
+    printed(cluster_script(folder, &["start"])?)?;
+    let urls: Vec<String> = ports
+        .chunks(3)
+        .map(|ports| format!("http://127.0.0.1:{}", ports[0]))
+        .collect();
+    let load = Load::start(&Plan::of_cluster(&urls, "manual")).await?;
+    load.reached(500, START_DEADLINE).await?;
+    printed(ctl(ports, &["status", "--all", "--watch"])?)?;
+    // Followers first.
+    let list = printed(ctl(ports, &["member", "list"])?)?;
+    let mut names = ["node-1", "node-2", "node-3"];
+    names.sort_by_key(|name| list.contains(&format!("{name}  leader")));
+    for name in names {
+        printed(ctl(ports, &["member", "check", name])?)?;
+        let id = &name["node-".len()..];
+        printed(cluster_script(folder, &["stop", id])?)?;
+        printed(cluster_script(folder, &["start", id])?)?;
+        printed(ctl(ports, &["status", "--all", "--watch"])?)?;
+    }
+    let acknowledged = load.acknowledged();
+    load.reached(acknowledged + 500, START_DEADLINE).await?;
+    let record = load.finish(START_DEADLINE).await?;
+    ensure!(
+        record.refused.is_empty(),
+        "refused: {:?}",
+        record.refused.first()
+    );
+    for url in &urls {
+        history::verify(url, "manual", 1, &record.acknowledged, &record).await?;
+    }
+    println!(
+        "{} writes acknowledged, {} of unknown outcome",
+        record.acknowledged.len(),
+        record.unanswered.len()
+    );
     Ok(())
 }
 

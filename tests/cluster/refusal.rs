@@ -9,7 +9,7 @@ use harness::{Cluster, Kind, Options, Server, client, wait};
 use crate::steps::{DEADLINE, load};
 
 /// Lines that a refusal may leave in one log, over some seconds of being tried again and again.
-const LINES_MAX: usize = 5;
+const LINES_MAX: usize = 2;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_with_a_wiped_disk_gets_no_vote_under_its_old_number() -> Result<()> {

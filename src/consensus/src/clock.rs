@@ -31,6 +31,14 @@ impl Stopwatch {
     }
 }
 
+/// Resolves when the time given at a start is over; never without one. Cancel-safe.
+pub(crate) async fn passed(deadline: Option<(Stopwatch, Duration)>) {
+    match deadline {
+        Some((since, time)) => tokio::time::sleep(time.saturating_sub(since.elapsed())).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The driver's tick, the first after one period. A late tick is not made up for: a burst of ticks after
 /// a stall would look like elapsed election timeouts and start needless elections.
 pub(crate) fn ticker(period: Duration) -> Interval {

@@ -1,6 +1,7 @@
 //! How services talk to the group: admission, submission, read barriers. Owns the bounds on what may
 //! be in flight; what happens to an admitted command is the driver's business.
 
+use crate::clock;
 use crate::config::Config;
 use crate::control::{CONTROLS_MAX, ChangeError, Control, TransferError};
 use crate::core::{MemberChange, Position};
@@ -13,6 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Read barriers waiting for the driver. A service bounds its requests in flight far below; this
@@ -299,6 +301,15 @@ impl<R: Send + 'static> Handle<R> {
     /// What the node knows of itself.
     pub fn status(&self) -> Arc<Status> {
         self.shared.status.load_full()
+    }
+
+    /// How long ago the oldest entry still in the log was proposed, by this machine's wall clock: a member that
+    /// was away for longer needs a snapshot. `None` as for [`Status::oldest_entry_ms`].
+    pub fn oldest_entry_age(&self) -> Option<Duration> {
+        let proposed = self.status().oldest_entry_ms?;
+        // The stamp is of the leader's clock, which may be ahead of this one.
+        let age_ms = clock::wall_ms().saturating_sub(proposed);
+        Some(Duration::from_millis(age_ms))
     }
 
     /// The members that founded the cluster: what every member's log begins with.

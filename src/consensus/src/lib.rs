@@ -46,6 +46,6 @@ pub use handle::{Handle, PendingReply};
 pub use machine::{ApplyContext, MachineError, Membership, StateMachine};
 pub use peers::{Ended, InstallError, Links, Nobody, PeerHandle, PeerInbox, Peers, peer_channel};
 pub use status::{
-    Counters, PeerProgress, Replication, Role, SnapshotDirection, SnapshotTransfer, Status,
-    SyncHistogram, SyncHistogramSnapshot,
+    Counters, PeerProgress, Replication, Role, SnapshotCounters, SnapshotDirection,
+    SnapshotTransfer, Status, SyncHistogram, SyncHistogramSnapshot,
 };

@@ -113,3 +113,9 @@ pub fn glance(message: &Message) -> Glance {
         reject: message.reject,
     }
 }
+
+/// What a message says it is, in Raft's words.
+pub fn kind_name(message: &Message) -> String {
+    let kind = MessageType::from_i32(message.0.msg_type);
+    kind.map_or_else(|| "unknown".to_owned(), |kind| format!("{kind:?}"))
+}

@@ -54,6 +54,8 @@ pub struct Status {
     pub proposals_pending: usize,
     /// Members that are being sent a snapshot.
     pub snapshots_to: Vec<u64>,
+    /// Whether a snapshot that arrived is being put in the place of log and state.
+    pub installing_snapshot: bool,
     /// The last snapshot that was delivered to a member or installed here.
     pub last_snapshot: Option<SnapshotTransfer>,
     /// Leader's wall clock when the oldest entry still in the log was proposed, ms since 1970; a member that was
@@ -68,7 +70,7 @@ pub struct SnapshotTransfer {
     pub direction: SnapshotDirection,
     /// Last entry it holds.
     pub index: u64,
-    /// About how many bytes were sent; 0 for one that was received.
+    /// Bytes that arrived; for one that was sent, about how many.
     pub bytes: u64,
     /// For one that was sent, until its receiver had installed it; else the installation.
     pub took: Duration,
@@ -114,6 +116,36 @@ pub struct Counters {
     pub applied_bytes: AtomicU64,
     /// Durations of log syncs (`etcd_disk_wal_fsync_duration_seconds`).
     pub sync_duration: SyncHistogram,
+    /// Snapshots that were sent.
+    pub snapshots_sent: SnapshotCounters,
+    /// Snapshots that arrived.
+    pub snapshots_received: SnapshotCounters,
+}
+
+/// What became of snapshots that went one way.
+#[derive(Debug, Default)]
+pub struct SnapshotCounters {
+    /// Those that ended in the place of the receiver's log and state.
+    pub installed: AtomicU64,
+    /// Those that did not: lost on the way, refused, or not needed any more.
+    pub failed: AtomicU64,
+    /// Bytes of those that were installed.
+    pub bytes: AtomicU64,
+    /// Time those took: from the first byte on for the sender, the installation alone for the receiver.
+    pub micros: AtomicU64,
+}
+
+impl SnapshotCounters {
+    pub(crate) fn installed(&self, bytes: u64, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.installed.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    pub(crate) fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Number of finite buckets of [`SyncHistogram`].

@@ -29,8 +29,18 @@ pub fn run(client: &Client, output: &Output, command: &MemberCommand) -> Result<
 
 fn list(client: &Client, output: &Output) -> Result<(), Error> {
     let view: MembersView = client.get("/v1/members")?;
-    output.print(&view, |view| members_table(&view.members))?;
+    output.print(&view, |view| {
+        let mut lines = vec![members_table(&view.members)];
+        lines.extend(view.members.iter().filter_map(unreachable));
+        lines.join("\n")
+    })?;
     Ok(())
+}
+
+/// What stands below the table of a member to whom the leader has no connection.
+fn unreachable(member: &MemberView) -> Option<String> {
+    let reason = member.unreachable.as_ref()?;
+    Some(format!("member {}: no connection: {reason}", member.id))
 }
 
 fn add(client: &Client, output: &Output, member: &AddMember) -> Result<(), Error> {

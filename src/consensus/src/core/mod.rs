@@ -205,14 +205,6 @@ impl Core {
         if message.msg_type == MessageType::MsgReadIndex as i32 {
             self.check_read_request(&message)?;
         }
-        if let Some(newest) = message
-            .entries
-            .iter()
-            .rev()
-            .find_map(|entry| crate::payload::time_ms(&entry.data))
-        {
-            self.time_ms = self.time_ms.max(newest);
-        }
         let from = message.from;
         self.heard_of(from);
         if self.is_stale_rejection(&message) {

@@ -113,6 +113,12 @@ impl Core {
             let snapshot = ready.snapshot();
             let mark = (!snapshot.is_empty()).then(|| self.begin_install(number, snapshot));
             let entries = ready.take_entries();
+            // Only of what enters the log: a message that is not taken must not move the clock of the group.
+            let mut stamps = entries
+                .iter()
+                .rev()
+                .filter_map(|entry| crate::payload::time_ms(&entry.data));
+            self.time_ms = self.time_ms.max(stamps.next().unwrap_or(0));
             let records = entries.iter().map(codec::encode_entry).collect();
             self.raw.mut_store().append(entries);
             self.push_write(Some(number), records, true);

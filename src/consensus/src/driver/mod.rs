@@ -119,6 +119,8 @@ enum Event<R> {
     Inbound,
     Control(Control),
     Stop(Option<Stop>),
+    /// The time to stop is over.
+    Deadline,
 }
 
 pub(crate) struct Driver<R> {
@@ -180,7 +182,6 @@ impl<R: Send + 'static> Driver<R> {
             ticker: clock::ticker(config.heartbeat),
             unresolved_ticks_max: u32::try_from(4 * config.election_ticks()).unwrap_or(u32::MAX),
             core,
-            shared,
             inbox,
             reports_rx: lines.reports_rx,
             applied_rx: lines.applied_rx,
@@ -190,16 +191,17 @@ impl<R: Send + 'static> Driver<R> {
             inbox_open: true,
             inbound: Vec::new(),
             refusals: Refusals::default(),
+            snapshots: Snapshots::new(lines.duties_tx.clone(), Arc::clone(&shared)),
             controls: Controls::new(config.election_ticks()),
             progress: Vec::new(),
             jobs: Outbox::new(lines.jobs_tx),
             items: Outbox::new(lines.work_tx),
-            snapshots: Snapshots::new(lines.duties_tx.clone()),
             duties: Duties::new(config, lines.duties_tx, flushed_index),
             strain: Strain::default(),
             look_ticks: config.ticks(config.tuning.fitness_interval),
             ticks_to_look: config.ticks(config.tuning.fitness_interval),
             oldest_ms: None,
+            shared,
             proposals: Vec::new(),
             proposals_open: true,
             readers_in: Vec::new(),
@@ -245,8 +247,11 @@ impl<R: Send + 'static> Driver<R> {
 
     async fn next_event(&mut self) -> Event<R> {
         let takes_proposals = self.proposals_open && self.may_propose();
+        let stop_by = self.stopping;
         tokio::select! {
             biased;
+            // Not left to the ticks, which may be far apart.
+            () = clock::passed(stop_by) => Event::Deadline,
             _ = self.ticker.tick() => Event::Tick,
             stop = &mut self.stop_rx, if self.stopping.is_none() => Event::Stop(stop.ok()),
             Some(report) = self.reports_rx.recv() => Event::Report(report),
@@ -281,6 +286,8 @@ impl<R: Send + 'static> Driver<R> {
             Event::Stop(stop) => self.stop(stop.unwrap_or(Stop {
                 deadline: Duration::ZERO,
             })),
+            // `is_done` sees it.
+            Event::Deadline => {}
         }
         Ok(())
     }

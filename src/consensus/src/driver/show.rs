@@ -26,6 +26,7 @@ impl<R: Send + 'static> Driver<R> {
         let status = Status {
             progress: self.progress.clone(),
             snapshots_to: self.snapshots.receivers(),
+            installing_snapshot: self.snapshots.is_installing(),
             last_snapshot: self.snapshots.last(),
             oldest_entry_ms: self.oldest_ms,
             ..status(
@@ -59,6 +60,7 @@ pub(crate) fn status(core: &Core, flushed_index: u64, proposals_pending: usize) 
         progress: Vec::new(),
         proposals_pending,
         snapshots_to: Vec::new(),
+        installing_snapshot: false,
         last_snapshot: None,
         oldest_entry_ms: None,
     }

@@ -3,11 +3,13 @@
 
 use crate::clock::Stopwatch;
 use crate::core::{Core, Message};
+use crate::handle::Shared;
 use crate::keeper::Duty;
 use crate::peers::{Arrival, InstallTx, Peers};
 use crate::status::{SnapshotDirection, SnapshotTransfer};
 use crossbeam_channel::Sender;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use storage::{Snapshot, StagedSnapshot};
 
 /// A snapshot on its way.
@@ -22,6 +24,7 @@ struct Installing {
     since: Stopwatch,
     from: u64,
     index: u64,
+    bytes: u64,
     /// Until the log writer gets it.
     staged: Option<StagedSnapshot>,
     reply_tx: InstallTx,
@@ -34,22 +37,30 @@ pub(super) struct Snapshots {
     sending: BTreeMap<u64, Sending>,
     installing: Option<Installing>,
     last: Option<SnapshotTransfer>,
+    /// Where what became of them is counted.
+    shared: Arc<Shared>,
 }
 
 impl Snapshots {
-    pub(super) fn new(duties_tx: Sender<Duty>) -> Snapshots {
+    pub(super) fn new(duties_tx: Sender<Duty>, shared: Arc<Shared>) -> Snapshots {
         Snapshots {
             duties_tx,
             taken: BTreeMap::new(),
             sending: BTreeMap::new(),
             installing: None,
             last: None,
+            shared,
         }
     }
 
     /// The last one that was delivered or installed.
     pub(super) fn last(&self) -> Option<SnapshotTransfer> {
         self.last
+    }
+
+    /// Whether one is being installed.
+    pub(super) fn is_installing(&self) -> bool {
+        self.installing.is_some()
     }
 
     /// Receivers of those under way.
@@ -102,11 +113,14 @@ impl Snapshots {
             return;
         };
         let took = sending.since.elapsed();
+        let counters = &self.shared.counters.snapshots_sent;
         if !delivered {
+            counters.failed();
             ::log::warn!(target: "raft", "the snapshot for node {to} was not delivered");
             return;
         }
         ::log::info!(target: "raft", "node {to} has installed the snapshot at entry {} after {took:?}", sending.index);
+        counters.installed(sending.bytes, took);
         self.last = Some(SnapshotTransfer {
             direction: SnapshotDirection::Sent { to },
             index: sending.index,
@@ -123,7 +137,7 @@ impl Snapshots {
             reply_tx,
         } = arrival;
         let from = message.from();
-        let index = staged.applied().index;
+        let (index, bytes) = (staged.applied().index, staged.bytes());
         let stepped = core.step_snapshot(message, staged.applied(), staged.conf_state());
         let answer = match stepped {
             Ok(true) => {
@@ -132,6 +146,7 @@ impl Snapshots {
                     since: Stopwatch::start(),
                     from,
                     index,
+                    bytes,
                     staged: Some(staged),
                     reply_tx,
                 });
@@ -143,6 +158,7 @@ impl Snapshots {
                 Err(error.into())
             }
         };
+        self.shared.counters.snapshots_received.failed();
         // Whoever delivered it may have given up.
         let _ = reply_tx.send(answer);
     }
@@ -158,12 +174,16 @@ impl Snapshots {
             return;
         };
         let took = installing.since.elapsed();
-        let Installing { from, index, .. } = installing;
+        let Installing {
+            from, index, bytes, ..
+        } = installing;
+        let counters = &self.shared.counters.snapshots_received;
+        counters.installed(bytes, took);
         ::log::info!(target: "raft", "installed the snapshot of node {from} at entry {index} in {took:?}");
         self.last = Some(SnapshotTransfer {
             direction: SnapshotDirection::Received { from },
             index,
-            bytes: 0,
+            bytes,
             took,
         });
         // Whoever delivered it may have given up.

@@ -9,7 +9,7 @@ use super::{
 use crate::machine::{Published, Reply};
 use crate::members::Members;
 use crate::node::peers::{ADMINISTRATION, Requester};
-use crate::peer::{LinkStatus, Transport};
+use crate::peer::{LinkState, LinkStatus, Transport};
 use bytes::Bytes;
 use consensus::{Handle, Role, Status};
 use prost::Message;
@@ -174,6 +174,8 @@ impl Cluster {
     pub(super) fn view_of(&self, id: u64) -> MemberView {
         let status = self.handle.status();
         let record = self.members().get(id).cloned().unwrap_or_default();
+        let links = self.requester.transport().map(Transport::status);
+        let link = links.into_iter().flatten().find(|link| link.node_id == id);
         let role = match status.voters.contains(&id) {
             _ if status.leader == Some(id) => MemberRole::Leader,
             true => MemberRole::Voter,
@@ -187,15 +189,22 @@ impl Cluster {
             client_urls: record.client_urls,
             http_url: record.http_url,
             instance: hex(&record.instance),
-            progress: self.progress_of(&status, id),
+            progress: self.progress_of(&status, id, link.as_ref()),
+            unreachable: link.and_then(|link| match link.state {
+                LinkState::Failed(reason) => Some(reason),
+                LinkState::Connecting | LinkState::Connected => None,
+            }),
         }
     }
 
     /// How far a member is, with the snapshot that the transport is sending it.
-    fn progress_of(&self, status: &Status, id: u64) -> Option<ProgressView> {
+    fn progress_of(
+        &self,
+        status: &Status,
+        id: u64,
+        link: Option<&LinkStatus>,
+    ) -> Option<ProgressView> {
         let progress = super::progress(status, self.heartbeat).remove(&id)?;
-        let links = self.requester.transport().map(Transport::status);
-        let link = links.into_iter().flatten().find(|link| link.node_id == id);
         Some(ProgressView {
             snapshot: link.and_then(|link| link.snapshot),
             ..progress
@@ -242,7 +251,7 @@ impl Cluster {
             last_index: status.last_index,
             committed_index: status.committed_index,
             applied_index: applied.index,
-            oldest_entry_age_ms: None,
+            oldest_entry_age_ms: self.handle.oldest_entry_age().map(millis),
             chain_hash: format!("{:016x}", applied.chain_hash),
             revision: self.published.kv.revision(),
         }
@@ -259,6 +268,10 @@ impl Cluster {
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+fn millis(age: Duration) -> u64 {
+    u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -93,6 +93,9 @@ pub struct MemberView {
     pub instance: String,
     /// How far it is; known on the leader's answer, for members other than the leader.
     pub progress: Option<ProgressView>,
+    /// Why the member that answers has no connection to it; `None` while it has one.
+    #[serde(default)]
+    pub unreachable: Option<String>,
 }
 
 /// All members.

@@ -5,7 +5,7 @@ use super::status::VERSION;
 use crate::admin::progress;
 use crate::metrics::text::{CONTENT_TYPE, Kind, Page};
 use crate::metrics::{
-    group, grpc_listener, leases, links, members, peers, process, rpcs, store, syncs,
+    group, grpc_listener, leases, links, members, peers, process, rpcs, snapshots, store, syncs,
 };
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -33,7 +33,14 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
         !status.outgoing.is_empty(),
     );
     peers(&mut page, &progress(&status, parts.config.raft.heartbeat));
-    links(&mut page, &parts.admin.links());
+    let connections = parts.admin.links();
+    links(&mut page, &connections);
+    snapshots(
+        &mut page,
+        &status,
+        parts.context.handle().counters(),
+        &connections,
+    );
     store(
         &mut page,
         parts.context.published(),

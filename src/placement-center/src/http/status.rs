@@ -44,6 +44,7 @@ pub(super) async fn status(
     let parts = &shared.parts;
     let (config, published) = (&parts.config, parts.context.published());
     let status = parts.context.handle().status();
+    let oldest = parts.context.handle().oldest_entry_age();
     let logical_bytes = published.logical_bytes();
     let peers = peers(progress(&status, config.raft.heartbeat));
     Ok(Json(json!({
@@ -68,6 +69,7 @@ pub(super) async fn status(
             "applied": status.applied_index,
             "flushed": status.flushed_index,
         },
+        "oldest_entry_age_ms": oldest.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         "proposals_pending": status.proposals_pending,
         "kv": {
             "revision": published.revision(),
@@ -108,6 +110,7 @@ fn links(links: &[LinkStatus]) -> Vec<Value> {
             "state": state,
             "reason": reason,
             "messages_dropped": link.dropped,
+            "snapshot": link.snapshot.map(|(sent, total)| json!({ "sent_bytes": sent, "total_bytes": total })),
         })
     };
     links.iter().map(link).collect()

@@ -9,12 +9,14 @@ mod grpc;
 mod leases;
 mod members;
 pub mod process;
+mod snapshots;
 pub mod text;
 
 pub use group::{group, syncs};
 pub use grpc::{grpc_listener, rpcs};
 pub use leases::leases;
 pub use members::{links, members, peers};
+pub use snapshots::snapshots;
 
 use crate::kv::Published;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -44,6 +44,8 @@ pub enum Refused {
     Visitor {
         /// The node.
         from: u64,
+        /// The cluster that it says it belongs to.
+        cluster: u64,
         /// Why.
         reason: String,
     },
@@ -140,8 +142,11 @@ where
                 reason: reason.clone(),
             };
             frame::write(stream, REFUSED, &refused).await?;
-            let from = said.from;
-            Err(Refused::Visitor { from, reason })
+            Err(Refused::Visitor {
+                from: said.from,
+                cluster: said.cluster_id,
+                reason,
+            })
         }
     }
 }

@@ -1,13 +1,15 @@
-//! How long a link waits before it tries again: longer after each failure, not in step with others, and long after
-//! a refusal, which a person has to do something about.
+//! How long a link waits before it tries again: longer after each failure, not in step with others, and longest after
+//! refusals, which a person has to do something about.
 
 use std::time::Duration;
 
 /// First pause after a connection that failed, doubled up to the second.
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(1);
-/// Pause after a peer said no.
-const REFUSED: Duration = Duration::from_secs(5);
+/// First pause after a peer said no, doubled up to the second: what a member does not know yet it may know in a
+/// moment, and what it does not believe it may never.
+const FIRST_REFUSED: Duration = Duration::from_millis(200);
+const LONGEST_REFUSED: Duration = Duration::from_secs(10);
 /// A connection that lasted this long worked; one that ends earlier counts as a failure, or two that end each other
 /// would do so for ever without a pause.
 const WORKED: Duration = Duration::from_secs(1);
@@ -16,6 +18,7 @@ const WORKED: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Pause {
     next: Duration,
+    next_refused: Duration,
     /// Changes with every pause, different for every pair of members.
     salt: u64,
 }
@@ -24,6 +27,7 @@ impl Pause {
     pub(super) fn new(from: u64, to: u64) -> Pause {
         Pause {
             next: FIRST,
+            next_refused: FIRST_REFUSED,
             salt: mixed(from.rotate_left(32) ^ to),
         }
     }
@@ -32,6 +36,7 @@ impl Pause {
     pub(super) fn connected(&mut self, lasted: Duration) {
         if lasted >= WORKED {
             self.next = FIRST;
+            self.next_refused = FIRST_REFUSED;
         }
     }
 
@@ -44,7 +49,9 @@ impl Pause {
 
     /// The pause after a refusal.
     pub(super) fn refused(&mut self) -> Duration {
-        self.jittered(REFUSED)
+        let pause = self.next_refused;
+        self.next_refused = (pause * 2).min(LONGEST_REFUSED);
+        self.jittered(pause)
     }
 
     /// Up to a quarter more. Computed, not drawn: the same run gives the same pauses.
@@ -79,7 +86,40 @@ mod tests {
         assert!(pause.failed() >= LONGEST, "a short one is a failure");
         pause.connected(WORKED);
         assert!(pause.failed() < FIRST * 2);
-        assert!(pause.refused() >= REFUSED);
+    }
+
+    /// When a link that is refused each time tries in a span of time; nothing passes but its pauses.
+    fn attempts(pause: &mut Pause, span: Duration) -> Vec<Duration> {
+        let mut now = Duration::ZERO;
+        let mut attempts = Vec::new();
+        while now < span {
+            attempts.push(now);
+            now += pause.refused();
+        }
+        attempts
+    }
+
+    #[test]
+    fn who_is_refused_tries_soon_again_then_less_and_less_and_never_gives_up() {
+        let hour = Duration::from_secs(3600);
+        let mut pause = Pause::new(1, 2);
+        let tried = attempts(&mut pause, hour);
+        let within = |span| tried.iter().filter(|at| **at < span).count();
+        assert!(within(Duration::from_secs(1)) >= 3, "{:?}", &tried[..10]);
+        assert!((290..=370).contains(&tried.len()), "{}", tried.len());
+        let pauses: Vec<Duration> = tried.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(
+            pauses
+                .iter()
+                .all(|pause| *pause <= LONGEST_REFUSED.mul_f64(1.25))
+        );
+        assert!(pauses[..5].is_sorted(), "{:?}", &pauses[..10]);
+        assert!(pauses[10] != pauses[11], "no jitter: {:?}", &pauses[..20]);
+        // A network that fails meanwhile changes nothing, a connection that works does.
+        pause.failed();
+        assert!(pause.refused() >= LONGEST_REFUSED);
+        pause.connected(WORKED);
+        assert!(pause.refused() < FIRST_REFUSED * 2);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::frame::{self, ANSWER, FRAME_BYTES_MAX, JOIN, JOINED, MESSAGES, REQUES
 use super::handshake::{self, Hello, Refused};
 use super::incoming::Incoming;
 use super::link::{self, HANDSHAKE_TIME};
-use super::refusals::Refusals;
+use super::refusals::{Caller, Refusals};
 use super::settings::Settings;
 use super::{Answer, Host, LOG_TARGET, snapshot};
 use bytes::{Bytes, BytesMut};
@@ -104,7 +104,7 @@ impl Shared {
         let ended = tokio::select! {
             ended = self.take(purpose, &mut stream, &hello) => ended,
             reason = self.unwanted(purpose, &hello, &mut members_changes) => {
-                return self.refused(address, hello.from, &reason);
+                return self.refused(self.member(address, hello.from), &reason);
             }
         };
         if let Err(error) = ended {
@@ -123,23 +123,50 @@ impl Shared {
         };
         let refused = match timeout(HANDSHAKE_TIME, greeting).await {
             Ok(Ok((hello, purpose))) => {
-                self.refusals.admitted(address, hello.from);
+                // Who may ask to join is not admitted yet.
+                if purpose != Purpose::Join {
+                    self.admitted(self.member(address, hello.from));
+                }
                 return Some((hello, purpose));
             }
             Ok(Err(refused)) => refused,
             Err(_) => Refused::ByUs("the handshake took too long".to_owned()),
         };
-        match refused {
-            Refused::Visitor { from, reason } => self.refused(address, from, &reason),
-            refused => self.refused(address, 0, &refused.to_string()),
-        }
+        let (node, cluster, reason) = match refused {
+            Refused::Visitor {
+                from,
+                cluster,
+                reason,
+            } => (from, cluster, reason),
+            refused => (0, 0, refused.to_string()),
+        };
+        let caller = Caller {
+            address,
+            node,
+            cluster,
+        };
+        self.refused(caller, &reason);
         None
     }
 
-    fn refused(&self, address: IpAddr, from: u64, reason: &str) {
-        let line = self.refusals.refused(address, from, reason, Instant::now());
-        if let Some(line) = line {
+    /// A caller who has proved that he is of this cluster.
+    fn member(&self, address: IpAddr, node: u64) -> Caller {
+        Caller {
+            address,
+            node,
+            cluster: self.settings.cluster_id,
+        }
+    }
+
+    fn refused(&self, caller: Caller, reason: &str) {
+        if let Some(line) = self.refusals.refused(caller, reason, Instant::now()) {
             log::warn!(target: LOG_TARGET, "{line}");
+        }
+    }
+
+    fn admitted(&self, caller: Caller) {
+        if let Some(line) = self.refusals.admitted(caller) {
+            log::info!(target: LOG_TARGET, "{line}");
         }
     }
 

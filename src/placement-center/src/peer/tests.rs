@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+mod fuzz;
 mod hostile;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -50,6 +51,15 @@ struct End {
     inbox: PeerInbox,
     host: Arc<Echo>,
     address: String,
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.expect(what);
 }
 
 fn settings(node_id: u64) -> Settings {
@@ -93,17 +103,11 @@ impl End {
     }
 
     async fn link_is(&self, wanted: impl Fn(&LinkState) -> bool) {
-        let wait = async {
-            while !self
-                .transport
-                .status()
-                .iter()
-                .all(|link| wanted(&link.state))
-            {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(PATIENCE, wait).await.expect("the link gets there");
+        let status = || self.transport.status();
+        until("the link gets there", || {
+            status().iter().all(|link| wanted(&link.state))
+        })
+        .await;
     }
 
     async fn request(&self, to: u64, text: &'static str) -> Result<Bytes, RequestError> {

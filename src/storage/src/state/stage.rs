@@ -165,6 +165,7 @@ impl SnapshotStage {
             claim: self.claim,
             applied: head.applied,
             conf_state,
+            bytes: self.bytes,
         })
     }
 }
@@ -175,6 +176,7 @@ pub struct StagedSnapshot {
     claim: Claim,
     applied: Applied,
     conf_state: Option<Bytes>,
+    bytes: u64,
 }
 
 impl StagedSnapshot {
@@ -186,6 +188,11 @@ impl StagedSnapshot {
     /// The membership as of that position.
     pub fn conf_state(&self) -> Option<&Bytes> {
         self.conf_state.as_ref()
+    }
+
+    /// Bytes that arrived for it.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The next opening decides by the log whether it counts, or this process uses it from here on.

@@ -185,6 +185,7 @@ mod tests {
                 http_url: String::new(),
                 instance: String::new(),
                 progress,
+                unreachable: None,
             },
             status: answers.then_some(status),
             error: (!answers).then(|| "connection refused".to_owned()),

@@ -92,6 +92,50 @@ fn a_stranger_cannot_ask_for_reads() {
 }
 
 #[test]
+fn entries_that_are_not_taken_do_not_move_the_clock() {
+    let mut cluster = Cluster::led_by_one();
+    cluster.isolate(1);
+    let leader = cluster.elect_other(1);
+    let follower = 5 - leader;
+    let (term, last_index) = {
+        let core = &cluster.member(leader).core;
+        (core.term(), core.last_index())
+    };
+    let append = |from, term, index| {
+        let mut encoder = crate::payload::Encoder::new(u64::MAX, 0);
+        encoder.push(b"x");
+        let entry = Entry {
+            index: index + 1,
+            term,
+            data: encoder.finish(),
+            ..Entry::default()
+        };
+        Message(RaftMessage {
+            index,
+            log_term: term,
+            entries: vec![entry],
+            ..message(MessageType::MsgAppend, from, follower, term)
+        })
+    };
+    let before = cluster.member(follower).core.time_ms();
+    // One of a leader of the past, one behind a hole in the log.
+    for message in [
+        append(1, term - 1, last_index),
+        append(leader, term, last_index + 10),
+    ] {
+        let member = cluster.member(follower);
+        member.core.step(message).expect("such messages exist");
+        member.take();
+        assert_eq!(member.core.time_ms(), before);
+        assert_eq!(member.core.last_index(), last_index);
+    }
+    let member = cluster.member(follower);
+    let taken = append(leader, term, last_index);
+    member.core.step(taken).expect("it follows the log");
+    assert_eq!(member.core.time_ms(), u64::MAX);
+}
+
+#[test]
 fn leadership_moves_to_the_voter_that_is_asked() {
     let mut cluster = Cluster::led_by_one();
     assert!(!cluster.member(1).core.transfer(9), "no member");

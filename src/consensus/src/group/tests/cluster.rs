@@ -138,6 +138,27 @@ async fn a_leader_that_stops_hands_over_first() {
 }
 
 #[tokio::test]
+async fn a_hand_over_that_nobody_takes_ends_with_the_time_to_stop() {
+    // No tick comes in the time of this test: nothing but the deadline ends the hand-over.
+    let mut cluster = Cluster::start_with(&[1], still()).await;
+    cluster.add(2);
+    let handle = cluster.nodes[&1].handle.clone();
+    for change in [MemberChange::AddLearner(2), MemberChange::AddVoter(2)] {
+        let changed = in_time(handle.change_members(vec![change], Bytes::new())).await;
+        changed.expect("the other is there");
+        until(|| cluster.nodes[&2].state.applied() == cluster.nodes[&1].state.applied()).await;
+    }
+    cluster.cut(2);
+    let node = cluster.nodes.remove(&1).expect("it runs");
+    let shutdown = node.group.shutdown(Duration::from_millis(50));
+    let stopped = tokio::time::timeout(Duration::from_secs(10), shutdown).await;
+    stopped
+        .expect("long after the deadline")
+        .expect("a clean stop");
+    cluster.stop().await;
+}
+
+#[tokio::test]
 async fn a_member_joins_as_a_learner_is_promoted_and_removed() {
     let mut cluster = Cluster::start(&[1, 2, 3]).await;
     let leader = cluster.leader().await;

@@ -118,6 +118,11 @@ impl Cluster {
         cluster
     }
 
+    /// What nodes started from here on are configured with.
+    pub(super) fn configure(&mut self, config: Config) {
+        self.config = config;
+    }
+
     /// Starts a node, on the disk it ran on before if there is one.
     pub(super) fn add(&mut self, id: u64) {
         let (handle, inbox) = peer_channel();

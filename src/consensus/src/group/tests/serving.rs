@@ -19,6 +19,16 @@ async fn commands_are_applied_in_the_order_of_submission() {
 }
 
 #[tokio::test]
+async fn the_age_of_the_log_is_told() {
+    let (_disk, node) = ready().await;
+    node.put("x").await.unwrap();
+    node.until(|status| status.oldest_entry_ms.is_some()).await;
+    let age = node.handle.oldest_entry_age().expect("it was just seen");
+    assert!(age < Duration::from_secs(60), "{age:?}");
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_lone_command_costs_one_sync() {
     let (_disk, node) = ready().await;
     for i in 0..10 {

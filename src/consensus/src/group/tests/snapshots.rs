@@ -2,10 +2,12 @@
 
 use super::fixture::*;
 use super::rig::Cluster;
-use crate::Config;
 use crate::core::MemberChange;
 use crate::status::SnapshotDirection;
+use crate::{ChangeError, Config, ProposeError};
 use bytes::Bytes;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Keeps next to nothing in the log.
 fn forgetful() -> Config {
@@ -57,6 +59,17 @@ async fn a_node_that_was_away_for_long_returns_by_snapshot() {
             last == Some(SnapshotDirection::Sent { to: away }) && status.snapshots_to.is_empty()
         })
         .await;
+    let sent = &cluster.nodes[&leader].handle.counters().snapshots_sent;
+    let received = &node.handle.counters().snapshots_received;
+    for (counters, what) in [(sent, "sent"), (received, "received")] {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        assert_eq!((of(&counters.installed), of(&counters.failed)), (1, 0));
+        assert!(
+            of(&counters.bytes) > 0 && of(&counters.micros) > 0,
+            "{what}"
+        );
+    }
+    assert!(!node.handle.status().installing_snapshot);
     let next = cluster.nodes[&leader].put("next").await;
     assert_eq!(next, Ok(32));
     cluster.converged().await;
@@ -142,6 +155,51 @@ async fn a_leader_that_was_cut_off_for_long_answers_its_waiters_and_takes_a_snap
         *cluster.nodes[&old].probe.restored.lock().expect("no panic"),
         1
     );
+    cluster.converged().await;
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn those_whose_entry_a_snapshot_swallowed_are_told_that_nobody_knows() {
+    // Left alone, node 1 would let them wait for longer than this test does.
+    let patient = Config {
+        election: Duration::from_secs(20),
+        ..forgetful()
+    };
+    let mut cluster = Cluster::start_with(&[1], patient).await;
+    cluster.configure(forgetful());
+    let handle = cluster.nodes[&1].handle.clone();
+    for id in [2, 3] {
+        cluster.add(id);
+        for change in [MemberChange::AddLearner(id), MemberChange::AddVoter(id)] {
+            let changed = handle.change_members(vec![change], Bytes::new());
+            in_time(changed).await.expect("it is there");
+            let applied = || cluster.nodes.values().map(|node| node.state.applied());
+            until(|| applied().all(|position| position == cluster.nodes[&1].state.applied())).await;
+        }
+    }
+    cluster.cut(1);
+    let last_index = handle.status().last_index;
+    let pending = handle.submit("lost".into()).expect("it believes to lead");
+    let mut changes = tokio::task::JoinSet::new();
+    let changing = handle.clone();
+    changes.spawn(async move {
+        let learner = vec![MemberChange::AddLearner(9)];
+        changing.change_members(learner, Bytes::new()).await
+    });
+    cluster.nodes[&1]
+        .until(|status| status.last_index >= last_index + 2)
+        .await;
+    write_and_truncate(&cluster, "missed").await;
+    cluster.heal();
+    caught_up(&cluster, 1, "missed 29").await;
+    let unknown = in_time(pending).await;
+    assert!(
+        matches!(unknown, Err(ProposeError::OutcomeUnknown { .. })),
+        "{unknown:?}"
+    );
+    let change = in_time(changes.join_next()).await.expect("one was spawned");
+    assert_eq!(change.expect("no panic"), Err(ChangeError::OutcomeUnknown));
     cluster.converged().await;
     cluster.stop().await;
 }

@@ -57,6 +57,7 @@ fn member(id: u64) -> MemberView {
             state: ReplicationState::Snapshot,
             snapshot: Some((5, 10)),
         }),
+        unreachable: (id != 1).then(|| "refused: the cluster token is another one".to_owned()),
     }
 }
 

@@ -119,6 +119,13 @@ async fn version_status_and_configuration_describe_the_node() {
         status["index"]["applied"].as_u64() > Some(0) && status["term"].as_u64() > Some(0),
         "{status}"
     );
+    // Known after the first look at the log, at the latest.
+    assert!(
+        status
+            .get("oldest_entry_age_ms")
+            .is_some_and(|age| age.is_null() || age.is_u64()),
+        "{status}"
+    );
     assert_eq!(status["cluster_id"].as_str().map(str::len), Some(16));
     assert_eq!(status["addresses"]["http"], node.http.to_string());
     assert!(
@@ -161,7 +168,9 @@ fn samples(page: &str) -> BTreeMap<String, f64> {
 }
 
 /// Names that the page must have, whatever their figures.
-const PRESENT: [&str; 12] = [
+const PRESENT: [&str; 14] = [
+    "placement_snapshots_installed_total{direction=\"sent\"}",
+    "placement_snapshots_in_progress{direction=\"received\"}",
     "placement_membership_change_pending",
     "etcd_server_leader_changes_seen_total",
     "etcd_server_slow_apply_total",
