@@ -4,6 +4,9 @@ pub mod kv;
 mod range_stream;
 
 pub mod cluster;
+mod defragment;
+mod downgrade;
+mod hash;
 pub mod maintenance;
 mod membership;
 

@@ -3,6 +3,7 @@
 mod cluster;
 mod etcd;
 mod gateway;
+mod maintenance;
 mod native;
 mod pipeline;
 mod range_stream;
