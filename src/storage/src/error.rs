@@ -64,6 +64,9 @@ pub enum Error {
     /// Making the state durable failed. The database takes no more writes.
     #[error("flush the database")]
     Flush(#[source] EngineError),
+    /// Giving disk space back failed; nothing is lost.
+    #[error("give disk space back")]
+    Reclaim(#[source] EngineError),
     /// Copying the state failed; the state itself is untouched.
     #[error("checkpoint the database to {}", path.display())]
     Checkpoint {
@@ -142,6 +145,7 @@ impl Error {
             Error::Get(source)
             | Error::Write(source)
             | Error::Flush(source)
+            | Error::Reclaim(source)
             | Error::SaveIdentity(source)
             | Error::Open { source, .. }
             | Error::Checkpoint { source, .. } => Some(source),

@@ -13,6 +13,7 @@ mod counting;
 mod counts;
 mod event;
 mod fault;
+mod hash;
 mod intervals;
 mod key;
 mod meta;
@@ -35,6 +36,7 @@ pub use check::{
 };
 pub use event::{Event, Revision};
 pub use fault::ReadFailure;
+pub use hash::HistoryHash;
 pub use page::{Page, PageRequest};
 pub use published::Published;
 pub use refusal::Refusal;
@@ -67,6 +69,15 @@ pub fn range<R: Read>(reader: &R, request: &RangeRequest) -> Result<RangeRespons
 /// Reads one page of a range.
 pub fn page<R: Read>(reader: &R, request: &PageRequest) -> Result<Page, ReadFailure> {
     page::page(&Snapshot::open(reader)?, request)
+}
+
+/// Hashes the changes up to `revision`, 0 being the newest, as etcd does; gives up with `None` once `go_on` says no.
+pub fn history_hash<R: Read>(
+    reader: &R,
+    revision: i64,
+    go_on: impl Fn() -> bool,
+) -> Result<Option<HistoryHash>, ReadFailure> {
+    hash::hash(&Snapshot::open(reader)?, revision, go_on)
 }
 
 /// Answers a transaction of ranges; of the header only the revision is filled.

@@ -76,6 +76,8 @@ pub enum Failure {
     },
     /// An administrator's request was not carried out.
     Admin(AdminError),
+    /// There is no downgrade to cancel.
+    NoDowngrade,
     /// Only the leader can do it, and the client asked this member.
     NotLeading,
     /// Consensus gave the command no reply.
@@ -166,6 +168,7 @@ impl Failure {
             }
             Failure::Behind { leader } => behind(*leader),
             Failure::Admin(error) => administration::administration(error),
+            Failure::NoDowngrade => administration::no_downgrade(),
             Failure::NotLeading => administration::not_leading(),
             Failure::Propose(error) => propose(error),
             Failure::Read(error) => read(error),

@@ -46,6 +46,16 @@ pub enum Rpc {
     Alarm,
     /// etcd: state of this member.
     Status,
+    /// etcd: give disk space back.
+    Defragment,
+    /// etcd: hash of everything.
+    Hash,
+    /// etcd: hash of the keys and their history.
+    HashKV,
+    /// etcd: hand leadership over.
+    MoveLeader,
+    /// etcd: go back to an older version.
+    Downgrade,
     /// Native: write a key.
     Set,
     /// Native: read a key.
@@ -60,7 +70,7 @@ pub enum Rpc {
     Pipeline,
 }
 
-const RPC_COUNT: usize = 25;
+const RPC_COUNT: usize = 30;
 /// gRPC codes are numbered from 0 (OK) to 16 (UNAUTHENTICATED).
 const CODE_COUNT: usize = 17;
 
@@ -92,6 +102,11 @@ impl Rpc {
         Rpc::MemberList,
         Rpc::Alarm,
         Rpc::Status,
+        Rpc::Defragment,
+        Rpc::Hash,
+        Rpc::HashKV,
+        Rpc::MoveLeader,
+        Rpc::Downgrade,
         Rpc::Set,
         Rpc::Get,
         Rpc::Delete,
@@ -120,7 +135,13 @@ impl Rpc {
             | Rpc::LeaseKeepAlive
             | Rpc::LeaseTimeToLive
             | Rpc::LeaseLeases => "etcdserverpb.Lease",
-            Rpc::Alarm | Rpc::Status => "etcdserverpb.Maintenance",
+            Rpc::Alarm
+            | Rpc::Status
+            | Rpc::Defragment
+            | Rpc::Hash
+            | Rpc::HashKV
+            | Rpc::MoveLeader
+            | Rpc::Downgrade => "etcdserverpb.Maintenance",
             Rpc::Set | Rpc::Get | Rpc::Delete | Rpc::Exists | Rpc::ListPrefix | Rpc::Pipeline => {
                 "placement.v1.KvService"
             }

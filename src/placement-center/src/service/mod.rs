@@ -110,6 +110,8 @@ pub struct Context {
     draining: CancellationToken,
     metrics: Metrics,
     long_reads: Arc<Semaphore>,
+    /// Held by who has the store give disk space back: one at a time.
+    reclaiming: Arc<Semaphore>,
 }
 
 impl Context {
@@ -132,6 +134,7 @@ impl Context {
             draining: CancellationToken::new(),
             metrics: Metrics::default(),
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
+            reclaiming: Arc::new(Semaphore::new(1)),
         })
     }
 

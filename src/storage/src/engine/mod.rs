@@ -161,6 +161,15 @@ impl Engine {
         }
     }
 
+    /// Rewrites what holds deleted data, in steps; stops between two of them once `go_on` says no.
+    pub(crate) fn reclaim(&self, go_on: &dyn Fn() -> bool) -> Result<()> {
+        match &self.kind {
+            Kind::Rocks(engine) => engine.reclaim(go_on).map_err(Error::Reclaim),
+            // Memory is given back at once.
+            Kind::Memory(_) => Ok(()),
+        }
+    }
+
     pub(crate) fn checkpoint(&self, directory: &Path) -> Result<()> {
         match &self.kind {
             Kind::Rocks(engine) => engine.checkpoint(directory),

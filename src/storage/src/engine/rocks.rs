@@ -10,8 +10,8 @@ use crate::{Error, Family, Order, Result};
 use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, FlushOptions, ReadOptions,
-    ReadTier, Snapshot, WriteBatch, WriteOptions,
+    Cache, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB, DBRawIterator, FlushOptions,
+    ReadOptions, ReadTier, Snapshot, WriteBatch, WriteOptions,
 };
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -162,6 +162,29 @@ impl RocksEngine {
         Ok(self
             .db
             .delete_file_in_range_cf(self.family(family), from, to)?)
+    }
+
+    /// Compacts the range of one table file after the other: each step is short, and what was won stays won.
+    pub(crate) fn reclaim(&self, go_on: &dyn Fn() -> bool) -> EngineResult<()> {
+        let mut options = CompactOptions::default();
+        // The engine's own compactions go on beside this: they keep writes from having to wait.
+        options.set_exclusive_manual_compaction(false);
+        let mut files = self.db.live_files()?;
+        files.sort_by(|one, other| one.start_key.cmp(&other.start_key));
+        for file in files {
+            let family = self
+                .families
+                .iter()
+                .find(|known| known.0 == file.column_family_name);
+            let Some(family) = family else { continue };
+            if !go_on() {
+                return Ok(());
+            }
+            let (from, to) = (file.start_key, file.end_key);
+            self.db
+                .compact_range_cf_opt(self.family(*family), from, to, &options);
+        }
+        Ok(())
     }
 
     pub(crate) fn checkpoint(&self, directory: &Path) -> EngineResult<()> {

@@ -169,6 +169,12 @@ impl StateStore {
         self.engine().checkpoint(directory)
     }
 
+    /// Gives back the disk space of what was deleted, as far as it gets while `go_on` says yes; blocks. Reads and
+    /// writes go on meanwhile.
+    pub fn reclaim(&self, go_on: impl Fn() -> bool) -> Result<()> {
+        self.engine().reclaim(&go_on)
+    }
+
     /// Bytes on disk, including what compaction has yet to reclaim.
     pub fn disk_bytes(&self) -> Result<u64> {
         self.engine().disk_bytes()

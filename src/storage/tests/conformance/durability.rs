@@ -182,3 +182,45 @@ fn a_background_flush_never_separates_the_position_from_the_change() -> Result<(
     assert!(checked > 0, "no image held a background flush");
     Ok(())
 }
+
+fn check_reclaim(node: &mut Node) -> Result<()> {
+    let (_directory, mut stores) = node.open()?;
+    let keys: Vec<String> = (0..64).map(|number| format!("{number:03}")).collect();
+    // Noise, so that compression does not make it small.
+    let mut noise = 1_u64;
+    for key in &keys {
+        let value: Vec<u8> = std::iter::repeat_with(|| {
+            noise ^= noise << 13;
+            noise ^= noise >> 7;
+            noise ^= noise << 17;
+            noise as u8
+        })
+        .take(64 << 10)
+        .collect();
+        commit(&mut stores, |batch| batch.put(KEYS, key.as_bytes(), &value))?;
+    }
+    stores.state.flush()?;
+    for key in &keys {
+        commit(&mut stores, |batch| batch.delete(KEYS, key.as_bytes()))?;
+    }
+    stores.state.flush()?;
+    let before = stores.state.disk_bytes()?;
+    stores.state.reclaim(|| false)?;
+    let untouched = stores.state.disk_bytes()?;
+    assert_eq!(untouched, before, "it went on after it was told to stop");
+    stores.state.reclaim(|| true)?;
+    let after = stores.state.disk_bytes()?;
+    // In memory there is nothing to give back.
+    let held = (keys.len() as u64) << 16;
+    assert!(
+        before < held || after + held / 10 * 9 < before,
+        "{before} bytes became {after}"
+    );
+    assert!(entries(&stores.state.view(), "", None, Order::Forward)?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn space_of_what_was_deleted_is_given_back() {
+    on_both(check_reclaim);
+}

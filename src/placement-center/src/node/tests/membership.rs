@@ -3,9 +3,10 @@
 use super::cluster::*;
 use super::*;
 use protocol::etcdserverpb::cluster_client::ClusterClient;
+use protocol::etcdserverpb::maintenance_client::MaintenanceClient;
 use protocol::etcdserverpb::{
     Member as Shown, MemberAddRequest, MemberPromoteRequest, MemberRemoveRequest,
-    MemberUpdateRequest,
+    MemberUpdateRequest, MoveLeaderRequest,
 };
 use tonic::Code;
 use tonic::transport::Channel;
@@ -108,6 +109,38 @@ async fn a_member_added_as_a_learner_waits_to_be_promoted() {
         twice.expect_err("it votes").message(),
         "etcdserver: can only promote a learner member"
     );
+    for member in members {
+        member.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_leader_hands_over() {
+    let members = three().await;
+    let old = leader(&members).await;
+    let heir = members[(old + 1) % 3].config.node_id;
+    let mut moved = Vec::new();
+    for asked in [(old + 1) % 3, old] {
+        let address = format!("http://{}", members[asked].node.addresses().grpc);
+        let mut client = MaintenanceClient::connect(address)
+            .await
+            .expect("it listens");
+        moved.push(
+            client
+                .move_leader(MoveLeaderRequest { target_id: heir })
+                .await,
+        );
+    }
+    let refused = moved.remove(0).expect_err("it does not lead");
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (Code::FailedPrecondition, "etcdserver: not leader")
+    );
+    moved.remove(0).expect("it leads and hands over");
+    until("the heir leads", async || {
+        members[old].node.status().leader == Some(heir)
+    })
+    .await;
     for member in members {
         member.stop().await;
     }

@@ -55,6 +55,16 @@ pub(super) fn not_leading() -> Row {
     )
 }
 
+pub(super) fn no_downgrade() -> Row {
+    row(
+        Code::FailedPrecondition,
+        "no inflight downgrade job",
+        StatusCode::CONFLICT,
+        "refused",
+        "nothing to do",
+    )
+}
+
 fn conflict(message: impl Into<std::borrow::Cow<'static, str>>) -> Row {
     row(
         Code::FailedPrecondition,

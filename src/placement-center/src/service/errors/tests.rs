@@ -55,6 +55,7 @@ fn table() -> Vec<Expected> {
         (AdminError::Busy.into(), Unavailable, "etcdserver: another membership change is under way", 503, "change_pending", NotApplied, None),
         (AdminError::NoLeader.into(), Unavailable, "etcdserver: no leader", 503, "no_leader", NotApplied, None),
         (AdminError::Unknown("lost".to_owned()).into(), Unavailable, "etcdserver: request timed out", 504, "timed_out", Outcome::Unknown, None),
+        (Failure::NoDowngrade, FailedPrecondition, "etcdserver: no inflight downgrade job", 409, "refused", NotApplied, None),
         (Failure::NotLeading, FailedPrecondition, "etcdserver: not leader", 409, "not_leader", NotApplied, None),
         (ProposeError::Overloaded.into(), ResourceExhausted, "etcdserver: too many requests", 429, "overloaded", NotApplied, None),
         (ProposeError::TooLarge { bytes: 2, bytes_max: 1 }.into(), InvalidArgument, "etcdserver: request is too large", 413, "request_too_large", NotApplied, None),
@@ -118,6 +119,7 @@ fn kind(failure: &Failure) -> &'static str {
             AdminError::NoLeader => "admin: no leader",
             AdminError::Unknown(_) => "admin: unknown",
         },
+        Failure::NoDowngrade => "no downgrade",
         Failure::NotLeading => "not leading",
         Failure::Propose(error) => match error {
             ProposeError::Overloaded => "propose: overloaded",
@@ -143,7 +145,7 @@ fn kind(failure: &Failure) -> &'static str {
 }
 
 /// Arms of [`kind`]: whoever adds one there adds rows above.
-const KINDS: usize = 47;
+const KINDS: usize = 48;
 
 #[test]
 fn every_failure_looks_as_the_table_says() {

@@ -1,16 +1,24 @@
-//! `etcdserverpb.Maintenance`: what an operator asks one member. Local answers, no consensus.
+//! `etcdserverpb.Maintenance`: what an operator asks one member. Local answers, but for the hand-over of
+//! leadership.
 
-use super::ETCD_API_VERSION;
+use super::{ETCD_API_VERSION, downgrade};
+use crate::admin::{AdminError, MemberRef, audited};
 use crate::service::call::Call;
 use crate::service::metrics::Rpc;
-use crate::service::{Context, Failure};
+use crate::service::{Context, Deadline, Failure};
 use protocol::etcdserverpb::alarm_request::AlarmAction;
 use protocol::etcdserverpb::maintenance_server::Maintenance;
 use protocol::etcdserverpb::{
-    AlarmMember, AlarmRequest, AlarmResponse, AlarmType, StatusRequest, StatusResponse,
+    AlarmMember, AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse,
+    DowngradeRequest, DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse,
+    MoveLeaderRequest, MoveLeaderResponse, StatusRequest, StatusResponse,
 };
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::{Request, Response, Status};
+
+/// Longest time that hashing may take: it reads all that is stored, and no operator waits longer.
+const HASH_TIME: Duration = Duration::from_secs(120);
 
 /// The service.
 #[derive(Clone)]
@@ -85,6 +93,31 @@ impl MaintenanceService {
     }
 }
 
+impl MaintenanceService {
+    /// Only the leader hands over, as in etcd: who asks another member is told so.
+    async fn hand_over(
+        &self,
+        target: u64,
+        deadline: Deadline,
+    ) -> Result<MoveLeaderResponse, Failure> {
+        let context = &self.context;
+        let status = context.handle().status();
+        if status.leader != Some(context.identity().node_id) {
+            return Err(Failure::NotLeading);
+        }
+        if !status.voters.contains(&target) {
+            return Err(AdminError::CannotLead(target).into());
+        }
+        let transfer = context.admin.transfer(Some(MemberRef::Id(target)));
+        let moved = deadline.within(&context.cut, transfer).await;
+        let moved = moved.unwrap_or_else(|_| Err(AdminError::Unknown("it takes long".to_owned())));
+        audited(&format!("transfer leadership to member {target}"), moved)?;
+        Ok(MoveLeaderResponse {
+            header: Some(context.header(context.published().revision())),
+        })
+    }
+}
+
 fn saturated(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
@@ -106,5 +139,46 @@ impl Maintenance for MaintenanceService {
         // Must be answered above all by a member without a leader, so it takes no demand for one.
         let (call, StatusRequest {}) = Call::native(&self.context, Rpc::Status, request);
         call.finish_etcd(self.status())
+    }
+
+    async fn defragment(
+        &self,
+        request: Request<DefragmentRequest>,
+    ) -> Result<Response<DefragmentResponse>, Status> {
+        let (call, DefragmentRequest {}) = Call::etcd(&self.context, Rpc::Defragment, request)?;
+        let reclaimed = self.context.reclaim(call.deadline()).await;
+        // etcd gives no header here either.
+        call.finish_etcd(reclaimed.map(|()| DefragmentResponse { header: None }))
+    }
+
+    async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        let (call, HashRequest {}) = Call::etcd(&self.context, Rpc::Hash, request)?;
+        call.finish_etcd(Ok(self.context.applied_hash()))
+    }
+
+    async fn hash_kv(
+        &self,
+        request: Request<HashKvRequest>,
+    ) -> Result<Response<HashKvResponse>, Status> {
+        let deadline = Deadline::of_request(request.metadata(), HASH_TIME);
+        let (call, request) = Call::etcd(&self.context, Rpc::HashKV, request)?;
+        call.finish_etcd(self.context.history_hash(request, deadline).await)
+    }
+
+    async fn move_leader(
+        &self,
+        request: Request<MoveLeaderRequest>,
+    ) -> Result<Response<MoveLeaderResponse>, Status> {
+        let (call, request) = Call::etcd(&self.context, Rpc::MoveLeader, request)?;
+        let moved = self.hand_over(request.target_id, call.deadline()).await;
+        call.finish_etcd(moved)
+    }
+
+    async fn downgrade(
+        &self,
+        request: Request<DowngradeRequest>,
+    ) -> Result<Response<DowngradeResponse>, Status> {
+        let (call, request) = Call::etcd(&self.context, Rpc::Downgrade, request)?;
+        call.finish_etcd(downgrade::answer(&request))
     }
 }

@@ -5,6 +5,9 @@ pub mod lease;
 mod range_stream;
 
 pub mod cluster;
+mod defragment;
+mod downgrade;
+mod hash;
 pub mod maintenance;
 mod membership;
 pub mod watch;

@@ -4,6 +4,7 @@ mod cluster;
 mod etcd;
 mod gateway;
 mod lease;
+mod maintenance;
 mod native;
 mod pipeline;
 mod range_stream;
