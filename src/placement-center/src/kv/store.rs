@@ -175,6 +175,12 @@ impl Store {
         leases: &'w mut lease::Store,
         batch: &'w mut ApplyBatch<'b>,
     ) -> Writer<'w, 'b> {
-        Writer::new(&mut self.meta, &mut self.counts, &mut self.events, leases, batch)
+        Writer::new(
+            &mut self.meta,
+            &mut self.counts,
+            &mut self.events,
+            leases,
+            batch,
+        )
     }
 }
