@@ -1,8 +1,8 @@
 //! The product's store, driven as the apply thread drives it, and a plain account of what happened to it.
 
 use bytes::Bytes;
-use placement_center::kv;
 use placement_center::watch::Recent;
+use placement_center::{kv, lease, machine};
 use protocol::etcdserverpb::request_op::Request;
 use protocol::etcdserverpb::*;
 use simulator::Dice;
@@ -25,6 +25,7 @@ pub struct Store {
     pub published: Arc<kv::Published>,
     pub past: Past,
     store: kv::Store,
+    leases: lease::Store,
     recent: Arc<Recent>,
     living: BTreeMap<Vec<u8>, Version>,
     index: u64,
@@ -32,13 +33,15 @@ pub struct Store {
 
 impl Store {
     pub fn new(recent: Arc<Recent>) -> Store {
-        let stores = storage::memory_stores(kv::FAMILIES);
+        let stores = storage::memory_stores(machine::FAMILIES);
         let store = kv::Store::open(&stores.state.view()).expect("an empty store");
+        let leases = lease::Store::open(&stores.state.view()).expect("an empty store");
         Store {
             published: Arc::new(store.published()),
             stores,
             past: Past::default(),
             store,
+            leases,
             recent,
             living: BTreeMap::new(),
             index: 0,
@@ -71,7 +74,8 @@ impl Store {
         let mut batch = self.stores.writer.begin();
         for request in &requests {
             self.store.keep_changes(self.recent.is_watched());
-            let reply = self.store.txn(request, &mut batch).expect("a good disk");
+            let reply = self.store.txn(request, &mut self.leases, &mut batch);
+            let reply = reply.expect("a good disk");
             let header = reply.expect("a good transaction").header;
             let reached = header.expect("a header").revision;
             account(request, reached, (&mut self.living, &mut self.past));
