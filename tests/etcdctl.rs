@@ -104,6 +104,120 @@ member remove FIRST
 member list
 ";
 
+/// The same with leases. `$L` stands for the id that the last grant printed.
+const LEASES: &str = "
+lease list
+lease grant 100
+lease list
+lease timetolive $L
+lease timetolive $L --keys
+put leased/a 1 --lease=$L
+put leased/b 2 --lease=$L
+put leased/c 3 --lease=$L
+put free 4
+get leased/a -w json
+lease timetolive $L --keys
+lease timetolive $L --keys -w json
+lease keep-alive --once $L
+lease keep-alive --once $L -w json
+put leased/a 11 --ignore-lease
+put leased/b 22
+del leased/c
+lease timetolive $L --keys
+txn|version(\"leased/a\") > \"1\";;put leased/d 5 --lease=$L;;
+get leased/ --prefix --keys-only
+lease revoke $L
+get leased/ --prefix -w json
+lease revoke $L
+lease timetolive $L
+lease keep-alive --once $L
+put x y --lease=$L
+lease list
+lease grant 0
+lease timetolive $L
+lease revoke $L
+lease grant -7
+lease revoke $L
+lease grant 9000000000
+lease revoke $L
+lease grant 9000000001
+lease grant
+lease grant many
+lease revoke zz
+lease timetolive 7fffffffffffffff -w json
+get \"\" --from-key -w json
+";
+
+#[test]
+fn users_of_leases_see_the_same() -> Result<()> {
+    if binary::installed("etcdctl").is_none() {
+        println!("skipped: etcdctl is not installed here");
+        return Ok(());
+    }
+    let Some(etcd) = Server::etcd_if_installed()? else {
+        return Ok(());
+    };
+    let subject = Server::subject()?;
+    let mut reference = LeaseUser::new(&etcd.endpoint())?;
+    let mut ours = LeaseUser::new(&subject.endpoint())?;
+    let mut compared = 0;
+    for line in LEASES.lines().filter(|line| !line.is_empty()) {
+        let (expected, found) = (reference.run(line)?, ours.run(line)?);
+        ensure!(
+            expected == found,
+            "etcdctl {line}\netcd shows\n{expected}\nwe show\n{found}"
+        );
+        compared += 1;
+    }
+    println!("{compared} commands show the same");
+    ensure!(compared > 30);
+    Ok(())
+}
+
+/// Somebody who remembers the lease last granted.
+struct LeaseUser {
+    etcdctl: Etcdctl,
+    endpoint: String,
+    lease: String,
+}
+
+impl LeaseUser {
+    fn new(endpoint: &str) -> Result<LeaseUser> {
+        Ok(LeaseUser {
+            etcdctl: Etcdctl::if_installed(endpoint).context("etcdctl has gone")?,
+            endpoint: endpoint.to_owned(),
+            lease: "1".to_owned(),
+        })
+    }
+
+    /// What the user sees, without the id of the lease and what is left of it.
+    fn run(&mut self, line: &str) -> Result<String> {
+        let command = line.replace("$L", &self.lease);
+        let output = self.etcdctl.run_line(&command)?;
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let granted = printed.strip_prefix("lease ");
+        if let Some((id, _)) = granted.and_then(|rest| rest.split_once(" granted with TTL")) {
+            self.lease = id.to_owned();
+        }
+        let text = seen(&output, &self.endpoint, line)?;
+        let decimal = i64::from_str_radix(&self.lease, 16)?.to_string();
+        let text = text.replace(&self.lease, "LEASE").replace(&decimal, "LEASE");
+        Ok(without_remaining(&text))
+    }
+}
+
+/// Two servers are not asked in the same second.
+fn without_remaining(text: &str) -> String {
+    const BEFORE: &str = "remaining(";
+    match text.split_once(BEFORE) {
+        Some((before, after)) => {
+            let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+            format!("{before}{BEFORE}{rest}")
+        }
+        None => text.to_owned(),
+    }
+}
+
 #[test]
 fn users_of_etcdctl_see_the_same() -> Result<()> {
     if binary::installed("etcdctl").is_none() {
@@ -294,7 +408,9 @@ fn without_time(line: &str) -> String {
 
 /// Blanks what differs between any two servers, but keeps that it is there.
 fn strip(value: &mut Value) {
-    const DIFFER: [&str; 14] = [
+    const DIFFER: [&str; 15] = [
+        // What is left of a lease, in seconds.
+        "ttl",
         "cluster_id",
         "member_id",
         "raft_term",

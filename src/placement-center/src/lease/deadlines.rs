@@ -141,15 +141,11 @@ impl Deadlines {
         self.leases.is_empty()
     }
 
-    /// The ids; those that end first come first, as far as this node knows when they end.
-    pub fn ids(&self) -> Vec<i64> {
-        let mut ids: Vec<_> = self
-            .leases
-            .iter()
-            .map(|(id, lease)| (lease.deadline, *id))
-            .collect();
-        ids.sort_unstable();
-        ids.into_iter().map(|(_, id)| id).collect()
+    /// When each lease ends, as far as this node knows, and its id. In no order of the ends: sorting is for
+    /// whoever no longer holds the lock.
+    pub fn ends(&self) -> Vec<(u64, i64)> {
+        let ends = self.leases.iter();
+        ends.map(|(id, tracked)| (tracked.deadline, *id)).collect()
     }
 
     /// Leases with an id of `from` or above, in the order of their ids.

@@ -167,7 +167,9 @@ impl Context {
 
     /// The leases that this node knows of; those that end first come first, as far as it knows.
     pub fn lease_ids(&self) -> Vec<i64> {
-        self.leases.published().deadlines().ids()
+        let mut ends = self.leases.published().deadlines().ends();
+        ends.sort_unstable();
+        ends.into_iter().map(|(_, id)| id).collect()
     }
 
     async fn ask_leader(

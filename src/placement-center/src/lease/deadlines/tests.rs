@@ -149,7 +149,7 @@ fn a_follower_keeps_no_time() {
     assert_eq!(deadlines.life(1, 0), None);
     assert_eq!(expired(&mut deadlines, 100 * SECOND), NONE);
     deadlines.touched(2, Some(&facts(10, 0)));
-    assert_eq!(deadlines.ids().len(), 2, "it knows of them all the same");
+    assert_eq!(deadlines.ends().len(), 2, "it knows of them all the same");
 }
 
 #[test]
