@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use harness::cluster::TOKEN;
 use harness::settings::{Member, Origin};
 use harness::{Cluster, Kind, Options, Server, client, wait};
 
@@ -79,6 +80,48 @@ async fn a_wrong_token_is_refused_and_said_once() -> Result<()> {
         (1..=LINES_MAX).contains(&lines),
         "the member says it {lines} times"
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_member_is_not_reached_can_be_asked_for() -> Result<()> {
+    let mut cluster = Cluster::three()?;
+    let leader = cluster.leader(DEADLINE)?;
+    let strayed = cluster.others(leader)[0];
+    cluster.stop(strayed)?;
+    let member = cluster.member_mut(strayed)?;
+    member.set_token("a-token-of-yesterday");
+    cluster.respawn(strayed)?;
+    let unreachable = |cluster: &Cluster| {
+        let member = cluster
+            .ask(leader, &format!("/v1/members/{strayed}"))
+            .ok()?;
+        Some(member["unreachable"].clone())
+    };
+    wait::until("the reason among the members", DEADLINE, || {
+        let reason = unreachable(&cluster)?;
+        reason.as_str()?.contains("token").then_some(())
+    })?;
+    let asked = cluster.ask(leader, "/v1/status")?;
+    let links = asked["links"].as_array().context("it has links")?;
+    let mut reasons = links.iter().filter_map(|link| link["reason"].as_str());
+    ensure!(reasons.any(|reason| reason.contains("token")), "{asked}");
+    wait::until("the refusal in the log", DEADLINE, || {
+        (said(&mut cluster, leader, "was refused").ok()? > 0).then_some(())
+    })?;
+    cluster.stop(strayed)?;
+    cluster.member_mut(strayed)?.set_token(TOKEN);
+    cluster.restart(strayed)?;
+    wait::until("the member among the others", DEADLINE, || {
+        unreachable(&cluster)?.is_null().then_some(())
+    })?;
+    for id in cluster.others(strayed) {
+        // One for each direction.
+        let lines = said(&mut cluster, id, "the cluster token is another one")?;
+        ensure!(lines <= LINES_MAX, "member {id} says it {lines} times");
+    }
+    let logged = cluster.member(leader)?.everything_logged();
+    ensure!(logged.contains("is let in after"), "{logged}");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Every member is restarted, one after the other, under load.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -37,6 +38,12 @@ async fn restarting_all_members_in_turn_fails_nothing_and_leaves_them_equal() ->
             record.unanswered.len(),
             record.refused.len()
         );
+        let mut ends = BTreeMap::new();
+        for lost in &record.unanswered {
+            let end = format!("{:?}: {}", lost.status.code(), lost.status.message());
+            *ends.entry(end).or_insert(0_u64) += 1;
+        }
+        println!("unknown: {ends:?}");
         // Every error said what became of the write, or came from a connection that broke.
         for lost in &record.unanswered {
             let outcome = lost.status.metadata().get("placement-outcome");

@@ -15,7 +15,7 @@ use crate::settings::{Member, Origin};
 use crate::{binary, ports, wait};
 
 /// The secret that all members of a test share.
-const TOKEN: &str = "a-token-for-tests-only";
+pub const TOKEN: &str = "a-token-for-tests-only";
 
 /// Longest a question to a member may take.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);

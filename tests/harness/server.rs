@@ -177,6 +177,13 @@ impl Server {
         Ok(())
     }
 
+    /// Gives a member of a cluster another token, from its next start on.
+    pub fn set_token(&mut self, token: &str) {
+        if let Some(member) = &mut self.options.member {
+            member.token = token.to_owned();
+        }
+    }
+
     /// Which program this is.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use consensus::{Message, PeerHandle};
 use parking_lot::Mutex;
 use protocol::placement::internal::v1::peer_hello::Purpose;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 /// A peer that has not said who it is by then is let go.
 pub(super) const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+/// Reasons remembered as said; the system has not many more.
+const REASONS_MAX: usize = 32;
+
 /// Messages that wait for one member, bounded by bytes.
 #[derive(Default)]
 pub(super) struct Queue {
@@ -106,6 +109,8 @@ pub(super) struct Link {
     pub(super) state: watch::Sender<LinkState>,
     pub(super) inbox: PeerHandle,
     pub(super) stop: CancellationToken,
+    /// Why it failed, as far as the log says, since it was connected last.
+    pub(super) said: BTreeSet<String>,
 }
 
 impl Link {
@@ -137,25 +142,25 @@ impl Link {
         }
     }
 
-    /// Says each new state once: a link that keeps failing for the same reason is silent.
-    fn report(&self, state: LinkState) {
-        self.state.send_if_modified(|known| {
-            if *known == state {
-                return false;
-            }
-            let node_id = self.node_id;
-            match &state {
-                LinkState::Connecting => {}
-                LinkState::Connected => {
-                    log::info!(target: LOG_TARGET, "connected to node {node_id}")
-                }
-                LinkState::Failed(reason) => {
-                    log::warn!(target: LOG_TARGET, "no connection to node {node_id}: {reason}")
-                }
-            }
-            *known = state;
-            true
+    /// Shows the state, and says what is new: each reason once until there is a connection again, also when
+    /// reasons take turns because the member is started again and again.
+    fn report(&mut self, state: LinkState) {
+        let is_new = self.state.send_if_modified(|known| {
+            let is_new = *known != state;
+            known.clone_from(&state);
+            is_new
         });
+        let node_id = self.node_id;
+        match state {
+            LinkState::Connected if is_new => {
+                self.said.clear();
+                log::info!(target: LOG_TARGET, "connected to node {node_id}");
+            }
+            LinkState::Failed(reason) if is_news(&mut self.said, &reason) => {
+                log::warn!(target: LOG_TARGET, "no connection to node {node_id}: {reason}");
+            }
+            LinkState::Connecting | LinkState::Connected | LinkState::Failed(_) => {}
+        }
     }
 
     async fn connect_and_send(&mut self, connected_at: &mut Option<Instant>) -> Refused {
@@ -201,6 +206,11 @@ impl Link {
     }
 }
 
+/// Whether a reason was not said yet; it is remembered as long as there is room.
+fn is_news(said: &mut BTreeSet<String>, reason: &str) -> bool {
+    said.len() < REASONS_MAX && said.insert(reason.to_owned())
+}
+
 /// A connection whose handshake is done.
 pub(super) async fn connect(
     address: &str,
@@ -231,4 +241,22 @@ pub(super) fn prepare(stream: &TcpStream, dead_after: Duration) -> io::Result<()
         .with_interval(Duration::from_secs(1))
         .with_retries(3);
     socket.set_tcp_keepalive(&keepalive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_that_take_turns_are_each_said_once() {
+        let mut said = BTreeSet::new();
+        let news = |reasons: &[&str], said: &mut BTreeSet<String>| {
+            let reasons = reasons.iter();
+            reasons.filter(|reason| is_news(said, reason)).count()
+        };
+        assert_eq!(news(&["a", "b", "a", "b", "b"], &mut said), 2);
+        let made_up: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+        let made_up: Vec<&str> = made_up.iter().map(String::as_str).collect();
+        assert_eq!(news(&made_up, &mut said), REASONS_MAX - 2);
+    }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use consensus::{Message, PeerHandle};
 use futures::FutureExt;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use storage::Snapshot;
@@ -123,6 +123,7 @@ impl Links {
             state: state_tx,
             inbox: self.inbox.clone(),
             stop: stop.clone(),
+            said: BTreeSet::new(),
         };
         let requests = Requests {
             node_id,
