@@ -243,17 +243,10 @@ fn a_lost_member_is_replaced_as_the_manual_says() -> Result<()> {
     let _stop = StopAtEnd(folder);
     printed(cluster_script(folder, &["start"])?)?;
     printed(ctl(&ports[..9], &["kv", "put", "color", "blue"])?)?;
-    // The machine is lost, and a new one comes up with the old configuration.
     let pid = fs::read_to_string(folder.join("run/node2/placement-center.pid"))?;
     let killed = Command::new("kill").args(["-9", pid.trim()]).status()?;
     ensure!(killed.success(), "{killed}");
     fs::remove_dir_all(folder.join("data/node2"))?;
-    let refusal = "has another data directory";
-    let refused = cluster_script(folder, &["start", "2"])?;
-    ensure!(!refused.status.success(), "an old number: {refused:?}");
-    let _ = cluster_script(folder, &["stop", "2"]);
-    let said = fs::read_to_string(folder.join("logs/node2/server.log"))?;
-    ensure!(said.contains(refusal), "it is not told why: {said}");
 
     printed(ctl(&ports[..9], &["member", "remove", "node-2"])?)?;
     printed(cluster_script(folder, &["start", "4"])?)?;

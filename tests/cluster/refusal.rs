@@ -42,7 +42,11 @@ async fn a_member_with_a_wiped_disk_gets_no_vote_under_its_old_number() -> Resul
     kv.put(client::put("k", "v")).await?;
     for id in cluster.ids() {
         let lines = said(&mut cluster, id, refusal)?;
-        ensure!(lines <= LINES_MAX, "member {id} says it {lines} times");
+        let printed = cluster.member_mut(id)?.process().printed();
+        ensure!(
+            lines <= LINES_MAX,
+            "member {id} says it {lines} times: {printed}"
+        );
     }
     Ok(())
 }
