@@ -200,7 +200,9 @@ impl LeaseUser {
         }
         let text = seen(&output, &self.endpoint, line)?;
         let decimal = i64::from_str_radix(&self.lease, 16)?.to_string();
-        let text = text.replace(&self.lease, "LEASE").replace(&decimal, "LEASE");
+        let text = text
+            .replace(&self.lease, "LEASE")
+            .replace(&decimal, "LEASE");
         Ok(without_remaining(&text))
     }
 }

@@ -146,7 +146,7 @@ fn the_cluster_script_starts_shows_and_stops_the_nodes() -> Result<()> {
     ensure!(!again.status.success(), "it runs already");
     ensure!(cluster_script(folder, &["stop"])?.status.success());
     ensure!(!cluster_script(folder, &["status"])?.status.success());
-    for wrong in [&["begin"][..], &["start", "4"], &["start", "../x"], &[]] {
+    for wrong in [&["begin"][..], &["start", "5"], &["start", "../x"], &[]] {
         let refused = cluster_script(folder, wrong)?;
         ensure!(refused.status.code() == Some(2), "{wrong:?}: {refused:?}");
     }

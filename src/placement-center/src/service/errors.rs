@@ -142,27 +142,9 @@ impl Failure {
                 "not_supported",
                 "leave the option out",
             ),
-            Failure::NoSpace => row(
-                Code::ResourceExhausted,
-                "mvcc: database space exceeded",
-                StatusCode::INSUFFICIENT_STORAGE,
-                "no_space",
-                "delete keys and compact, or raise storage.quota_mib; the alarm clears by itself",
-            ),
-            Failure::TooManyLeases => row(
-                Code::ResourceExhausted,
-                "too many leases",
-                StatusCode::TOO_MANY_REQUESTS,
-                "too_many_leases",
-                "revoke leases that are not needed, or raise limits.leases_max",
-            ),
-            Failure::TooLarge => row(
-                Code::InvalidArgument,
-                "request is too large",
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "request_too_large",
-                "split the request, or raise limits.request_bytes_max",
-            ),
+            Failure::NoSpace => no_space(),
+            Failure::TooManyLeases => too_many_leases(),
+            Failure::TooLarge => too_large(),
             Failure::NoLeader => {
                 unavailable("no leader", "no_leader", NotApplied).with_hint(HINT_RETRY)
             }
@@ -223,6 +205,36 @@ impl Failure {
         let row = self.row();
         tonic::Status::with_metadata(row.native_code(), row.message.as_ref(), metadata(&row))
     }
+}
+
+fn no_space() -> Row {
+    row(
+        Code::ResourceExhausted,
+        "mvcc: database space exceeded",
+        StatusCode::INSUFFICIENT_STORAGE,
+        "no_space",
+        "delete keys and compact, or raise storage.quota_mib; the alarm clears by itself",
+    )
+}
+
+fn too_many_leases() -> Row {
+    row(
+        Code::ResourceExhausted,
+        "too many leases",
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_leases",
+        "revoke leases that are not needed, or raise limits.leases_max",
+    )
+}
+
+fn too_large() -> Row {
+    row(
+        Code::InvalidArgument,
+        "request is too large",
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "request_too_large",
+        "split the request, or raise limits.request_bytes_max",
+    )
 }
 
 impl fmt::Display for Failure {
